@@ -1,0 +1,1 @@
+"""Numerics of napari-axongen. Knows neither napari nor Qt."""

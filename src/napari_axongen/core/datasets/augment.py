@@ -1,0 +1,132 @@
+"""Random training crops: a random similarity, then random grey values.
+
+Everything random comes from the generator that is handed in, so that crop i of step t is a function
+of (seed, t, i) and a resumed run sees the crops that an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional
+
+
+class Augmentation(BaseModel):
+    """How strongly training crops are varied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zoom: float = Field(
+        0.35, ge=0, le=2, title="Zoom", description="Range of the logarithm of the magnification."
+    )
+    stretch: float = Field(
+        0.1, ge=0, le=0.5, title="Stretch", description="Range of the relative change of one axis."
+    )
+    contrast: float = Field(
+        0.3, ge=0, le=2, title="Contrast", description="Range of the logarithm of the contrast."
+    )
+    brightness: float = Field(
+        0.15, ge=0, le=1, title="Brightness", description="Range of the offset, of the grey range."
+    )
+    gamma: float = Field(
+        0.5, ge=0, le=2, title="Gamma", description="Range of the logarithm of gamma."
+    )
+    noise: float = Field(
+        0.12, ge=0, le=1, title="Noise", description="Highest standard deviation of white noise."
+    )
+    blur: float = Field(
+        1.2, ge=0, le=5, title="Blur", description="Highest sigma of a Gaussian blur.",
+        json_schema_extra={"unit": "px"},
+    )  # fmt: skip
+    shading: float = Field(
+        0.15, ge=0, le=1, title="Shading", description="Standard deviation of a smooth background."
+    )
+
+
+def random_crop(
+    image: Tensor, classes: Tensor, side: int, amount: Augmentation, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cut a randomly turned, mirrored, zoomed and stretched square out of an image.
+
+    Parameters
+    ----------
+    image
+        (H, W) float32, normalised to 0..1.
+    classes
+        (H, W) uint8.
+    side
+        Rows and columns of the crop.
+
+    Returns
+    -------
+    (1, side, side) float32 image and (side, side) int64 classes
+    """
+    grid = _random_grid(image.shape, side, amount, rng)
+    x = functional.grid_sample(
+        image[None, None], grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    y = functional.grid_sample(
+        classes[None, None].float(),
+        grid,
+        mode="nearest",
+        padding_mode="reflection",
+        align_corners=False,
+    )
+    return vary_greys(x, amount, rng)[0], y[0, 0].long()
+
+
+def _random_grid(
+    shape: torch.Size, side: int, amount: Augmentation, rng: np.random.Generator
+) -> Tensor:
+    height, width = shape
+    zoom = math.exp(rng.uniform(-amount.zoom, amount.zoom))
+    stretch = 1 + rng.uniform(-amount.stretch, amount.stretch)
+    mirror = rng.choice((-1, 1))
+    angle = rng.uniform(-math.pi, math.pi)
+    half = side / 2 / zoom
+    reach = 0.7 * half  # of half a turned square: a little reflection at the border is harmless
+    row = rng.uniform(min(reach, height / 2), max(height - reach, height / 2))
+    column = rng.uniform(min(reach, width / 2), max(width - reach, width / 2))
+    cos, sin = math.cos(angle), math.sin(angle)
+    theta = [
+        [
+            cos * mirror * stretch * half * 2 / width,
+            -sin * half * 2 / width,
+            2 * column / width - 1,
+        ],
+        [sin * mirror * stretch * half * 2 / height, cos * half * 2 / height, 2 * row / height - 1],
+    ]
+    return functional.affine_grid(
+        torch.tensor([theta], dtype=torch.float32), [1, 1, side, side], align_corners=False
+    )
+
+
+def vary_greys(x: Tensor, amount: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Vary gamma, contrast, brightness, blur, shading and noise of a (1, 1, h, w) image."""
+    if rng.random() < 0.7:
+        x = x.clamp(0, 1.5) ** math.exp(rng.uniform(-amount.gamma, amount.gamma))
+    contrast = math.exp(rng.uniform(-amount.contrast, amount.contrast))
+    x = (x - 0.5) * contrast + 0.5 + rng.uniform(-amount.brightness, amount.brightness)
+    if rng.random() < 0.3:
+        x = _blur(x, rng.uniform(0.3, max(0.3, amount.blur)))
+    if rng.random() < 0.3:
+        coarse = torch.from_numpy(rng.normal(0, amount.shading, (1, 1, 4, 4))).float()
+        x = x + functional.interpolate(coarse, x.shape[-2:], mode="bicubic", align_corners=False)
+    if rng.random() < 0.5:
+        sigma = rng.uniform(0, amount.noise)
+        x = x + sigma * torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32))
+    return x
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1).float() ** 2) / (2 * sigma**2))
+    kernel /= kernel.sum()
+    x = functional.pad(x, (reach, reach, reach, reach), mode="reflect")
+    return functional.conv2d(
+        functional.conv2d(x, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)
+    )

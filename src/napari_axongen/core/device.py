@@ -1,0 +1,72 @@
+"""Which processor to compute on, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+
+from .errors import InputError
+
+DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device with the reason it was chosen, as shown in the dock's device chip."""
+
+    torch: torch.device
+    reason: str
+
+    def __str__(self) -> str:
+        return str(self.torch)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Layout for 4-D tensors: channels last doubles a CPU's and a tensor core's throughput."""
+        return torch.contiguous_format if self.torch.type == "mps" else torch.channels_last
+
+
+def _cuda_reason() -> str:
+    return f"CUDA: {torch.cuda.get_device_name()}"
+
+
+def choose_device(name: DeviceName | str = "auto") -> Device:
+    """Choose the device.
+
+    Parameters
+    ----------
+    name
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU; a name demands that device.
+
+    Raises
+    ------
+    InputError
+        The device asked for is not a device of this machine.
+
+    Notes
+    -----
+    MPS has no float64: everything in this package that reaches a device is float32 or smaller.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        if cuda:
+            return Device(torch.device("cuda"), _cuda_reason())
+        if mps:
+            return Device(torch.device("mps"), "MPS: Apple GPU")
+        return Device(
+            torch.device("cpu"), f"CPU: no GPU found, {torch.get_num_threads()} thread(s)"
+        )
+    if name == "cpu":
+        return Device(torch.device("cpu"), f"CPU: as asked, {torch.get_num_threads()} thread(s)")
+    if name == "cuda" and cuda:
+        return Device(torch.device("cuda"), _cuda_reason())
+    if name == "mps" and mps:
+        return Device(torch.device("mps"), "MPS: Apple GPU, as asked")
+    if name in ("cuda", "mps"):
+        raise InputError(
+            f"Device '{name}' was asked for, but this machine has none that torch can use; "
+            "choose 'auto' or 'cpu'."
+        )
+    raise InputError(f"Device '{name}' is unknown; choose auto, cpu, cuda or mps.")

@@ -1,0 +1,71 @@
+"""What a running job tells its listener.
+
+Every long computation of this package is a generator: it *yields* events and *returns* its
+result. The window, the command line and a notebook iterate the same generator. To cancel is to
+stop iterating (``generator.close()``); work stops at the next ``yield``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` units of work (tiles, steps, files) are finished."""
+
+    done: int
+    total: int
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know: what was found, chosen or changed, in one sentence."""
+
+    message: str
+    level: Literal["info", "warning"] = "info"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Numbers measured at a training step, by name (``loss``, ``val_dice_axon``, ...)."""
+
+    step: int
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """One plane of a stack is finished: its index and its part of the result."""
+
+    plane: tuple[int, ...]
+    value: Any
+
+
+Event: TypeAlias = Progress | Notice | Metrics | Partial
+Steps: TypeAlias = Generator[Event, None, T]
+"""A job: yields events, returns its result."""
+
+
+def run(steps: Steps[T], on_event: Callable[[Event], None] | None = None) -> T:
+    """Run a job to its end and return its result.
+
+    Parameters
+    ----------
+    steps
+        The job.
+    on_event
+        Called with every event; omitted, the events are dropped.
+    """
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if on_event is not None:
+            on_event(event)

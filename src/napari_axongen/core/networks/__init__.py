@@ -1,0 +1,38 @@
+"""Torch modules and nothing else. `build` makes one from the ``network`` entry of a card or recipe.
+
+Every network here is *tile-exact*: convolutions, resampling by fixed factors and per-pixel
+normalisation only, so that its output at a pixel depends on the input within
+``receptive_radius`` pixels, and tiles whose corners lie on multiples of ``stride`` reproduce the
+whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .base import TileExactNetwork
+from .unet import UNet
+
+NETWORKS: dict[str, type[TileExactNetwork]] = {"unet": UNet}
+
+
+def build(network: Mapping[str, Any]) -> TileExactNetwork:
+    """Make a network from ``{"name": ..., constructor arguments}``.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, or arguments that the network does not take.
+    """
+    arguments = dict(network)
+    name = arguments.pop("name", None)
+    if name not in NETWORKS:
+        raise ValueError(f"network '{name}' is unknown; known: {', '.join(sorted(NETWORKS))}")
+    try:
+        return NETWORKS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"network '{name}' does not take these arguments: {error}") from error
+
+
+__all__ = ["NETWORKS", "TileExactNetwork", "UNet", "build"]

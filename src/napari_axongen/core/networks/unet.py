@@ -1,0 +1,96 @@
+"""The U-Net (Ronneberger et al. 2015) in a form that tiles exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .base import TileExactNetwork
+
+
+class ConvBlock(nn.Sequential):
+    """Two 3x3 convolutions, each with batch normalisation and ReLU.
+
+    Batch normalisation has frozen statistics at inference, so it acts on each pixel alone.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class UNet(TileExactNetwork):
+    """U-Net with zero padding, max pooling and bilinear upsampling.
+
+    Parameters
+    ----------
+    channels
+        Channels of each level, finest first; each further level halves the resolution.
+    in_channels, out_channels
+        Channels of input and output.
+
+    Notes
+    -----
+    Input (N, in_channels, H, W), output (N, out_channels, H, W) logits; H and W must be multiples
+    of `stride`.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], in_channels: int = 1, out_channels: int = 3
+    ) -> None:
+        super().__init__()
+        if len(channels) < 1 or min(channels) < 1:
+            raise TypeError("channels needs at least one level of at least one channel")
+        levels = len(channels)
+        self.stride = 2 ** (levels - 1)
+        self.receptive_radius = receptive_radius(levels)
+        # Peak of one call: at the finest level the upsampled map, the skip and their concatenation.
+        finest = channels[0] + channels[1] if levels > 1 else channels[0]
+        self.bytes_per_pixel = 4 * 2 * finest
+        sizes = [in_channels, *channels]
+        self.encoder = nn.ModuleList(
+            ConvBlock(inputs, outputs) for inputs, outputs in zip(sizes, channels, strict=False)
+        )
+        self.decoder = nn.ModuleList(
+            ConvBlock(channels[level] + channels[level + 1], channels[level])
+            for level in reversed(range(levels - 1))
+        )
+        self.head = nn.Conv2d(channels[0], out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of (N, out_channels, H, W) for an input of (N, in_channels, H, W)."""
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.encoder):
+            x = block(functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        skips.pop()
+        for block in self.decoder:
+            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skips.pop()], dim=1))
+        result: Tensor = self.head(x)
+        return result
+
+
+def receptive_radius(levels: int) -> int:
+    """How far from a pixel the U-Net looks, in pixels.
+
+    At a level of resolution 1/s each 3x3 convolution looks s pixels further; an encoder block has
+    two and a decoder block two. Bilinear upsampling from 1/(2s) reaches one coarse pixel (2s)
+    further, and pooling to 1/(2s) at most 2s - 1 within its cell; both are counted whole.
+    """
+    radius = 0
+    for level in range(levels):
+        scale = 2**level
+        deepest = level == levels - 1
+        radius += 2 * scale + (0 if deepest else 2 * scale)  # convolutions down and up
+        radius += 0 if deepest else 2 * scale + 2 * scale  # pooling to and upsampling from below
+    return radius

@@ -1,0 +1,193 @@
+"""Axon and myelin in electron micrographs: image in, probabilities out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .device import Device, choose_device
+from .events import Notice, Partial, Progress, Steps
+from .image import Image, check_pixel_size, intensity_range
+from .matching import Match, match_model
+from .networks import TileExactNetwork
+from .parameters import DEFAULT_MEMORY, SegmentParameters
+from .tiling import predict
+
+CLASSES = ("background", "myelin", "axon")
+BACKGROUND, MYELIN, AXON = 0, 127, 255
+"""Values of a class image, as in AxonDeepSeg's masks."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the network saw in an image, from which masks follow at any threshold.
+
+    Attributes
+    ----------
+    probabilities
+        uint8 (2, *spatial shape): probability of axon and of myelin, x 255.
+    match
+        The model and the scale that were used, and why.
+    parameters
+        As asked for.
+    pixel_size
+        um, or None.
+    """
+
+    probabilities: npt.NDArray[np.uint8]
+    match: Match
+    parameters: SegmentParameters
+    pixel_size: float | None
+
+    def classes(self, threshold: float | None = None) -> npt.NDArray[np.uint8]:
+        """Class image: 0 background, 127 myelin, 255 axon; see `class_values`."""
+        chosen = self.parameters.threshold if threshold is None else threshold
+        return class_values(self.probabilities, chosen)
+
+    def recipe(self) -> dict[str, Any]:
+        """All that is needed to make this result again, as JSON."""
+        return {
+            "verb": "segment",
+            "parameters": self.parameters.model_dump(mode="json")
+            | {"model": self.match.card.name, "pixel_size": self.pixel_size},
+            "model": {"name": self.match.card.name, "sha256": self.match.sha256},
+            "scale": self.match.scale,
+            "version": version("napari-axongen"),
+        }
+
+
+def class_values(
+    probabilities: npt.NDArray[np.uint8], threshold: float = 0.5
+) -> npt.NDArray[np.uint8]:
+    """Class image at a threshold.
+
+    A pixel belongs to a fibre where axon and myelin together reach the threshold, and is then the
+    likelier of the two.
+
+    Parameters
+    ----------
+    probabilities
+        uint8 (2, ...): axon and myelin, x 255.
+    threshold
+        0 to 1.
+
+    Returns
+    -------
+    uint8 (...): 0 background, 127 myelin, 255 axon
+    """
+    axon, myelin = probabilities
+    result = np.empty(axon.shape, dtype=np.uint8)
+    limit = max(1, round(threshold * 255))
+    for part in _blocks(axon.shape):
+        total = axon[part].astype(np.uint16) + myelin[part]
+        values = np.where(axon[part] >= myelin[part], np.uint8(AXON), np.uint8(MYELIN))
+        result[part] = np.where(total >= limit, values, np.uint8(BACKGROUND))
+    return result
+
+
+def _blocks(shape: tuple[int, ...], size: int = 1 << 22) -> list[slice]:
+    """Slices of the first axis of some million elements: temporaries stay small."""
+    rows = max(1, size // max(1, int(np.prod(shape[1:]))))
+    return [slice(start, start + rows) for start in range(0, shape[0], rows)]
+
+
+def fibre_probabilities(logits: Tensor) -> Tensor:
+    """Axon and myelin probabilities (2, h, w) from logits (3, h, w) in the order of `CLASSES`."""
+    return torch.softmax(logits, 0)[[2, 1]]
+
+
+def predict_plane(
+    network: TileExactNetwork,
+    image: Image,
+    plane: tuple[int, ...],
+    *,
+    scale: float,
+    device: Device | None = None,
+    memory: int = DEFAULT_MEMORY,
+    tile: int | None = None,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> Steps[npt.NDArray[np.uint8]]:
+    """Probabilities of one plane, tile by tile; parameters as of `tiling.predict`.
+
+    Returns
+    -------
+    uint8 (2, H, W): axon and myelin, x 255; written to ``out`` when given
+    """
+    grey = intensity_range(image, plane)
+    result = np.empty((2, *image.plane_shape), dtype=np.uint8) if out is None else out
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        return grey.normalise(image.read(plane, rows, columns))
+
+    def write(rows: slice, columns: slice, values: npt.NDArray[np.float32]) -> None:
+        result[:, rows, columns] = np.rint(values * 255)
+
+    yield from predict(
+        network,
+        read,
+        write,
+        image.plane_shape,
+        scale=scale,
+        device=device,
+        memory=memory,
+        tile=tile,
+        activation=fibre_probabilities,
+    )
+    return result
+
+
+def segment_steps(image: Image, parameters: SegmentParameters | None = None) -> Steps[Segmentation]:
+    """Segment an image, plane by plane.
+
+    Parameters
+    ----------
+    image
+        A micrograph, or a stack of them.
+    parameters
+        Defaults when omitted. A pixel size here overrules that of the image.
+
+    Yields
+    ------
+    Progress over the tiles of all planes; Notices of the model and scale that were chosen and why;
+    a Partial with the (2, H, W) probabilities of each finished plane of a stack.
+
+    Raises
+    ------
+    InputError
+        An unknown model or device, or an image in which nothing can be seen.
+    """
+    parameters = parameters or SegmentParameters()
+    pixel_size = check_pixel_size(parameters.pixel_size or image.pixel_size, image.name)
+    device = choose_device(parameters.device)
+    yield Notice(f"Computing on {device.reason}.")
+    match = yield from match_model(
+        image, parameters.model, pixel_size, parameters.axon_diameter, device
+    )
+    planes = list(image.plane_indices())
+    probabilities = np.zeros((2, *image.spatial_shape), dtype=np.uint8)
+    by_plane = np.moveaxis(probabilities, 0, -3)
+    for count, plane in enumerate(planes):
+        steps = predict_plane(
+            match.network,
+            image,
+            plane,
+            scale=match.scale,
+            device=device,
+            memory=parameters.memory,
+            out=by_plane[plane],
+        )
+        for event in steps:
+            if isinstance(event, Progress):
+                done, total = count * event.total + event.done, len(planes) * event.total
+                yield Progress(done, total, event.message)
+            else:
+                yield event
+        if plane:
+            yield Partial(plane, by_plane[plane])
+    return Segmentation(probabilities, match, parameters, pixel_size)

@@ -1,0 +1,261 @@
+"""Whole images through a network, tile by tile, without seams and within a memory budget.
+
+The networks of this package are tile-exact (see `core.networks`): an output pixel depends on the
+input within a known radius. A tile is therefore computed on a window that reaches that radius
+beyond it, on the network's own stride, and only its core is kept: the result equals that of the
+whole image in one piece, to rounding. Resampling to the network's scale and back is part of the
+same chain, by filters of known support at absolute positions, so it is exact as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .device import Device, choose_device
+from .errors import InputError
+from .events import Notice, Progress, Steps
+from .networks import TileExactNetwork
+from .parameters import DEFAULT_MEMORY
+
+Window: TypeAlias = tuple[slice, slice]
+Read: TypeAlias = Callable[[slice, slice], npt.NDArray[np.float32]]
+Write: TypeAlias = Callable[[slice, slice, npt.NDArray[Any]], None]
+
+_SMALLEST_TILE = 64
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a tile: what it writes and, step by step, what that takes."""
+
+    core: slice  # native pixels written
+    output: slice  # working pixels whose predictions make the core
+    window: slice  # working pixels that go through the network
+    source: slice  # native pixels read
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How one axis of an image is cut: its length, the scale, the network's reach and stride."""
+
+    length: int
+    scale: float
+    radius: int
+    stride: int
+
+    @property
+    def working_length(self) -> int:
+        """Length at the network's scale."""
+        return max(1, round(self.length * self.scale))
+
+    def cut(self, tile: int) -> list[Span]:
+        """Cut the axis into cores of at most ``tile`` native pixels, all but equal."""
+        count = math.ceil(self.length / tile)
+        edges = [round(i * self.length / count) for i in range(count + 1)]
+        return [self._span(a, b) for a, b in pairwise(edges)]
+
+    def _span(self, start: int, stop: int) -> Span:
+        output = taps(start, stop, 1 / self.scale, self.working_length)
+        first = max(0, output.start - self.radius) // self.stride * self.stride
+        last = math.ceil((output.stop + self.radius) / self.stride) * self.stride
+        window = slice(first, min(last, self.working_length))
+        source = taps(window.start, window.stop, self.scale, self.length)
+        return Span(slice(start, stop), output, window, source)
+
+
+def taps(start: int, stop: int, scale: float, length: int) -> slice:
+    """Input pixels that `resample` reads to make the outputs ``start..stop``."""
+    if scale == 1:
+        return slice(start, stop)
+    reach = max(1.0, 1 / scale)
+    first = math.floor((start + 0.5) / scale - 0.5 - reach)
+    last = math.ceil((stop - 0.5) / scale - 0.5 + reach) + 1
+    return slice(max(0, min(first, length - 1)), max(1, min(last, length)))
+
+
+def resample_matrix(out: slice, source: slice, scale: float, length: int) -> Tensor:
+    """Weights of the triangle filter that makes the outputs ``out`` from the inputs ``source``.
+
+    The filter is linear interpolation, widened to the output's spacing when that is coarser (as in
+    antialiased bilinear resizing). Output j lies at (j + 0.5) / scale - 0.5; taps beyond the image
+    are left out and the rest made to sum to 1.
+
+    Returns
+    -------
+    (n_out, n_in) float32 tensor
+    """
+    width = max(1.0, 1 / scale)
+    centres = (np.arange(out.start, out.stop)[:, None] + 0.5) / scale - 0.5
+    centres = np.clip(centres, 0, length - 1)
+    distance = np.abs(np.arange(source.start, source.stop)[None, :] - centres)
+    weights = np.clip(1 - distance / width, 0, None)
+    return torch.from_numpy((weights / weights.sum(1, keepdims=True)).astype(np.float32))
+
+
+def resample(x: Tensor, rows: tuple[slice, slice], columns: tuple[slice, slice], scale: float,
+             shape: tuple[int, int]) -> Tensor:  # fmt: skip
+    """Resample a window of an image.
+
+    Parameters
+    ----------
+    x
+        (..., h, w): the pixels ``rows[0]``, ``columns[0]`` of an image of size ``shape``.
+    rows, columns
+        Input and output extent along each axis.
+    scale
+        Output pixels per input pixel.
+    shape
+        Rows and columns of the whole input image.
+    """
+    if scale == 1:
+        inner = [slice(o.start - i.start, o.stop - i.start) for i, o in (rows, columns)]
+        return x[..., inner[0], inner[1]]
+    down = resample_matrix(rows[1], rows[0], scale, shape[0]).to(x.device)
+    across = resample_matrix(columns[1], columns[0], scale, shape[1]).to(x.device)
+    return down @ x @ across.T
+
+
+def resample_image(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.float32]:
+    """Resample a whole (..., H, W) image exactly as `predict` does for its network."""
+    height, width = image.shape[-2:]
+    x = torch.from_numpy(np.ascontiguousarray(image))
+    rows = slice(0, height), slice(0, max(1, round(height * scale)))
+    columns = slice(0, width), slice(0, max(1, round(width * scale)))
+    return resample(x, rows, columns, scale, (height, width)).numpy()
+
+
+def predict(
+    network: TileExactNetwork,
+    read: Read,
+    write: Write,
+    shape: tuple[int, int],
+    *,
+    scale: float = 1.0,
+    device: Device | None = None,
+    memory: int = DEFAULT_MEMORY,
+    tile: int | None = None,
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> Steps[None]:
+    """Send an image through a network, tile by tile.
+
+    Parameters
+    ----------
+    network
+        In eval mode.
+    read
+        Called with row and column slices; returns that window of the normalised image, (h, w).
+    write
+        Called with row and column slices and the (channels, h, w) output there; called again for
+        the same pixels if the tiles had to be made smaller.
+    shape
+        Rows and columns of the image.
+    scale
+        Network pixels per image pixel. The output has the image's size.
+    device
+        Where to compute; chosen automatically when omitted.
+    memory
+        Megabytes that one network call may take: sets the tile.
+    tile
+        Side of a tile's core in image pixels, instead of ``memory``.
+    activation
+        Applied to the network's output before it is brought back to the image's scale.
+
+    Yields
+    ------
+    Progress by tile. A Notice when the device ran out of memory and what was done: a tile of half
+    the side, and at the smallest tile the CPU.
+    """
+    device = device or choose_device()
+    network = network.to(device.torch)
+    side = tile or _tile_side(network, shape, scale, memory)
+    while True:
+        rows, columns = (
+            Grid(length, scale, network.receptive_radius, network.stride).cut(side)
+            for length in shape
+        )
+        total = len(rows) * len(columns)
+        try:
+            for count, (row, column) in enumerate((r, c) for r in rows for c in columns):
+                output = _one_tile(network, read, row, column, shape, scale, device, activation)
+                write(row.core, column.core, output)
+                yield Progress(count + 1, total, "tiles")
+            return
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        # Started over with smaller tiles: what was written is written again with equal values.
+        side, device = _smaller(side, device, shape)
+        network = network.to(device.torch)
+        yield Notice(f"Out of memory; going on with tiles of {side} px on {device}.", "warning")
+
+
+@torch.inference_mode()
+def _one_tile(
+    network: TileExactNetwork,
+    read: Read,
+    row: Span,
+    column: Span,
+    shape: tuple[int, int],
+    scale: float,
+    device: Device,
+    activation: Callable[[Tensor], Tensor] | None,
+) -> npt.NDArray[np.float32]:
+    window = np.ascontiguousarray(read(row.source, column.source), dtype=np.float32)
+    x = torch.from_numpy(window).to(device.torch)
+    x = resample(x, (row.source, row.window), (column.source, column.window), scale, shape)
+    stride = network.stride
+    padding = (0, -x.shape[1] % stride, 0, -x.shape[0] % stride)  # only at the image's far edges
+    x = functional.pad(x[None, None], padding, mode="replicate")
+    y = network(x.contiguous(memory_format=device.memory_format))[0]
+    inner = [slice(s.output.start - s.window.start, s.output.stop - s.window.start)
+             for s in (row, column)]  # fmt: skip
+    y = y[:, inner[0], inner[1]]
+    if activation is not None:
+        y = activation(y)
+    working = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+    y = resample(y, (row.output, row.core), (column.output, column.core), 1 / scale, working)
+    result: npt.NDArray[np.float32] = y.cpu().numpy()
+    return result
+
+
+def _tile_side(network: TileExactNetwork, shape: tuple[int, int], scale: float, memory: int) -> int:
+    """Largest core whose window fits the budget."""
+    per_pixel = network.bytes_per_pixel + 8 / scale**2
+    window = math.sqrt(memory * 2**20 / per_pixel)
+    longest = max(shape)
+    reach = 2 * (network.receptive_radius + network.stride)
+    for count in range(1, longest + 1):
+        core = math.ceil(longest / count)
+        # A core at the image's edge has a margin on one side only, so two need no more than one.
+        margin = 0 if count == 1 else reach / (2 if count == 2 else 1)
+        if core * scale + margin <= window or core <= _SMALLEST_TILE:
+            return max(core, 1)
+    return _SMALLEST_TILE
+
+
+def _smaller(side: int, device: Device, shape: tuple[int, int]) -> tuple[int, Device]:
+    if side > _SMALLEST_TILE:
+        return max(_SMALLEST_TILE, min(side, *shape) // 2), device
+    if device.torch.type != "cpu":
+        return side, choose_device("cpu")
+    raise InputError(
+        f"Out of memory even with tiles of {side} px on the CPU; close other programs, or open a "
+        "part of the image."
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()  # the CPU's and MPS's allocators raise a plain RuntimeError
+    return "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text

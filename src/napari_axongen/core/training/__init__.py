@@ -1,0 +1,8 @@
+"""One loop for every model, its recipes and its checkpoints."""
+
+from __future__ import annotations
+
+from .loop import train_steps
+from .recipe import Recipe, load_recipe
+
+__all__ = ["Recipe", "load_recipe", "train_steps"]

@@ -1,0 +1,87 @@
+"""Checkpoints: the whole state of a run in one safetensors file, replaced atomically."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.files import atomic_path
+
+FILE_NAME = "checkpoint.safetensors"
+_KEY = "axongen_run"
+
+
+def save_checkpoint(
+    out: Path,
+    modules: dict[str, nn.Module],
+    optimisers: dict[str, torch.optim.Optimizer],
+    state: dict[str, Any],
+) -> None:
+    """Write weights, buffers, optimiser states and the run's JSON ``state`` as one file.
+
+    The file is written beside the old one and takes its place when it is whole on the disk, so a
+    run that is killed at any moment finds the old state or the new one.
+    """
+    tensors: dict[str, Tensor] = {}
+    groups: dict[str, Any] = {}
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            tensors[f"module/{name}/{key}"] = tensor.contiguous()
+    for name, optimiser in optimisers.items():
+        packed = optimiser.state_dict()
+        groups[name] = packed["param_groups"]
+        for index, entries in packed["state"].items():
+            for key, value in entries.items():
+                tensors[f"optimiser/{name}/{index}/{key}"] = torch.as_tensor(value).contiguous()
+    metadata = {_KEY: json.dumps({"state": state, "groups": groups})}
+    with atomic_path(out / FILE_NAME) as path:
+        save_file(tensors, path, metadata)
+
+
+def load_checkpoint(
+    out: Path, modules: dict[str, nn.Module], optimisers: dict[str, torch.optim.Optimizer]
+) -> dict[str, Any]:
+    """Put a checkpoint back into the modules and optimisers; return its ``state``.
+
+    Raises
+    ------
+    InputError
+        There is none, it is damaged, or it belongs to a run of another network.
+    """
+    path = out / FILE_NAME
+    if not path.exists():
+        raise InputError(f"{out} holds no checkpoint to resume from; start without --resume.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            run = json.loads((file.metadata() or {})[_KEY])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        for name, module in modules.items():
+            module.load_state_dict(_below(tensors, f"module/{name}/"))
+        for name, optimiser in optimisers.items():
+            entries: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in _below(tensors, f"optimiser/{name}/").items():
+                index, entry = key.split("/")
+                entries.setdefault(int(index), {})[entry] = tensor
+            optimiser.load_state_dict({"state": entries, "param_groups": run["groups"][name]})
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The checkpoint {path} is damaged or belongs to another run ({error}); "
+            "resume with the recipe that it was made by, or start anew in another folder."
+        ) from error
+    state: dict[str, Any] = run["state"]
+    return state
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(prefix)
+    }

@@ -1,0 +1,101 @@
+"""Recipe files: all that a training run depends on, in YAML.
+
+``axongen train recipes/NAME.yaml --out RUN`` reads one. Everything random in the run follows from
+``seed``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_axongen.core.datasets.augment import Augmentation
+from napari_axongen.core.errors import InputError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BidsData(_Section):
+    """A BIDS-microscopy folder with manual masks."""
+
+    source: Literal["bids"]
+    root: str = Field(
+        title="Folder", description="Path, or name below AXONGEN_DATA or ../shared/data."
+    )
+    validation: list[str] = Field(
+        title="Validation animals", description="Held out whole: never trained on.", min_length=1
+    )
+    licence: str = Field("", title="Licence", description="Licence of the data.")
+
+
+class FieldsData(_Section):
+    """Fields made by the package itself: image k is made from seed ``seed + k``."""
+
+    source: Literal["em-fields"]
+    count: int = Field(ge=2, title="Fields", description="How many; the last is held out.")
+    side: int = Field(ge=64, title="Side", description="Rows and columns of a field.")
+    seed: int = Field(0, ge=0, title="Seed")
+
+
+class Optimisation(_Section):
+    """Steps of AdamW with a linear warm-up and a cosine decay to zero."""
+
+    steps: int = Field(ge=1, title="Steps")
+    batch: int = Field(8, ge=1, title="Crops a step")
+    crop: int = Field(160, ge=16, title="Side of a crop", json_schema_extra={"unit": "px"})
+    learning_rate: float = Field(2e-3, gt=0, le=1, title="Highest learning rate")
+    weight_decay: float = Field(1e-3, ge=0, le=1, title="Weight decay")
+    warm_up: int = Field(100, ge=0, title="Warm-up", description="Steps.")
+    average: float = Field(
+        0.995, ge=0, lt=1, title="EMA", description="Decay of the moving average of the weights."
+    )
+
+
+class Recipe(_Section):
+    """One training run of a segmenter."""
+
+    name: str = Field(pattern=r"^[\w.-]+$", title="Name of the model")
+    title: str = Field("", title="Title")
+    description: str = Field("", title="Description")
+    task: Literal["segmentation"] = "segmentation"
+    contrast: Literal["TEM", "SEM"]
+    network: dict[str, Any] = Field(title="Network", description="Name and arguments.")
+    pixel_size: float | None = Field(
+        None, gt=0, title="Working pixel size", json_schema_extra={"unit": "um"},
+        description="Images are brought to it; omitted, they are taken as they are.",
+    )  # fmt: skip
+    data: Annotated[BidsData | FieldsData, Field(discriminator="source")]
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation
+    validate_every: int = Field(200, ge=1, title="Validation interval", description="Steps.")
+    checkpoint_seconds: float = Field(
+        60, gt=0, title="Checkpoint interval", json_schema_extra={"unit": "s"}
+    )
+    seed: int = Field(0, ge=0, title="Seed")
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """Read and check a recipe file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not YAML, or an entry is unknown, missing or out of bounds: the
+        entry is named.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return Recipe.model_validate(yaml.safe_load(text))
+    except OSError as error:
+        raise InputError(f"Recipe {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"Recipe {path} is not YAML: {' '.join(str(error).split())}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"Recipe {path}: '{where}': {first['msg']}.") from error

@@ -1,0 +1,197 @@
+"""Training a segmenter of background, myelin and axon."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from napari_axongen.core.datasets.augment import random_crop
+from napari_axongen.core.datasets.sources import (
+    LabelledImage,
+    data_folder,
+    load_bids,
+    make_fields,
+    split_by_animal,
+)
+from napari_axongen.core.device import Device
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.evaluation import dice
+from napari_axongen.core.events import run
+from napari_axongen.core.image import intensity_range
+from napari_axongen.core.models.card import Card
+from napari_axongen.core.models.store import save_model
+from napari_axongen.core.networks import build
+from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
+from napari_axongen.core.tiling import resample_image
+
+from .losses import segmentation_loss
+from .recipe import BidsData, Recipe
+
+
+class SegmentationTask:
+    """Cross-entropy + Dice on random crops; the shipped weights are their moving average.
+
+    Parameters
+    ----------
+    recipe
+        Its data is read and brought to the working scale here.
+    device
+        Where to train.
+    """
+
+    def __init__(self, recipe: Recipe, device: Device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.seed)
+        try:
+            network = build(recipe.network)
+        except ValueError as error:
+            raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
+        self.modules = {"network": network, "average": copy.deepcopy(network).eval()}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "network": torch.optim.AdamW(
+                network.parameters(), weight_decay=recipe.optimisation.weight_decay
+            )
+        }
+        train, self.held_out = _load(recipe)
+        self.images = [_to_working_scale(image, recipe.pixel_size) for image in train]
+        # Between one vote an image and one vote a pixel: small images are not drowned.
+        votes = np.sqrt([classes.numel() for _, classes in self.images])
+        self.chances = votes / votes.sum()
+        self.axon_diameter = median_axon_diameter([classes.numpy() for _, classes in self.images])
+
+    def step(self, step: int) -> dict[str, float]:
+        """One step of AdamW on the batch of this step, and of the moving average."""
+        network, optimiser = self.modules["network"], self.optimisers["network"]
+        x, classes = self._batch(step)
+        for group in optimiser.param_groups:
+            group["lr"] = self._learning_rate(step)
+        network.train()
+        loss = segmentation_loss(network(x), classes)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        self._average(step)
+        return {"loss": loss.item()}
+
+    def validate(self) -> dict[str, float]:
+        """Mean Dice per held-out image, of axon and of myelin, by the averaged weights."""
+        scores: dict[str, list[float]] = {"val_dice_axon": [], "val_dice_myelin": []}
+        for image in self.held_out:
+            scale = _scale(image, self.recipe.pixel_size)
+            probabilities = run(
+                predict_plane(
+                    self.modules["average"], image.image, (), scale=scale, device=self.device
+                )
+            )
+            found, truth = class_values(probabilities), class_values_of(image.classes)
+            scores["val_dice_axon"].append(dice(found == 255, truth == 255))
+            scores["val_dice_myelin"].append(dice(found == 127, truth == 127))
+        return {name: float(np.mean(values)) for name, values in scores.items()}
+
+    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+        """Write the averaged weights with their card."""
+        recipe = self.recipe
+        data = recipe.data
+        card = Card(
+            name=recipe.name,
+            title=recipe.title,
+            description=recipe.description,
+            task="segmentation",
+            contrast=recipe.contrast,
+            network=recipe.network,
+            classes=list(CLASSES),
+            pixel_size=recipe.pixel_size,
+            axon_diameter=round(self.axon_diameter, 2),
+            training={
+                "recipe": recipe.model_dump(mode="json"),
+                "images": len(self.images),
+                "validation": sorted({image.animal for image in self.held_out}),
+                "licence": data.licence if isinstance(data, BidsData) else "made by this package",
+                "device": self.device.torch.type,
+            },
+            metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
+        )
+        save_model(path, self.modules["average"], card)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        setting = self.recipe.optimisation
+        crops = []
+        for index in range(setting.batch):
+            rng = np.random.default_rng((self.recipe.seed, step, index))
+            image, classes = self.images[rng.choice(len(self.images), p=self.chances)]
+            crops.append(random_crop(image, classes, setting.crop, self.recipe.augmentation, rng))
+        x = torch.stack([crop for crop, _ in crops])
+        classes = torch.stack([truth for _, truth in crops])
+        x = x.to(self.device.torch).contiguous(memory_format=self.device.memory_format)
+        return x, classes.to(self.device.torch)
+
+    def _learning_rate(self, step: int) -> float:
+        setting = self.recipe.optimisation
+        rise = min(1.0, (step + 1) / (setting.warm_up + 1))
+        return setting.learning_rate * rise * (1 + math.cos(math.pi * step / setting.steps)) / 2
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        decay = min(self.recipe.optimisation.average, (step + 1) / (step + 10))
+        new = self.modules["network"].state_dict()
+        for name, value in self.modules["average"].state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
+
+
+def class_values_of(indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Class indices 0, 1, 2 as mask values 0, 127, 255."""
+    return np.array([0, 127, 255], dtype=np.uint8)[indices]
+
+
+def median_axon_diameter(classes: list[npt.NDArray[np.uint8]]) -> float:
+    """Median equivalent diameter (px) of the axons in some class images (2 = axon).
+
+    Specks of less than 20 pixels are not counted.
+    """
+    areas: list[npt.NDArray[np.int64]] = []
+    for plane in classes:
+        labels, _ = ndimage.label(plane == 2)
+        areas.append(np.bincount(labels.ravel())[1:])
+    large = np.concatenate(areas)
+    large = large[large >= 20]
+    return float(np.median(2 * np.sqrt(large / math.pi))) if large.size else 0.0
+
+
+def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    data = recipe.data
+    if isinstance(data, BidsData):
+        return split_by_animal(load_bids(data_folder(data.root)), data.validation)
+    images = make_fields(recipe.contrast, data.count, data.side, data.seed)
+    return images[:-1], images[-1:]
+
+
+def _scale(image: LabelledImage, working: float | None) -> float:
+    """Working pixels per pixel of the image."""
+    if working is None:
+        return 1.0
+    if image.image.pixel_size is None:
+        raise InputError(
+            f"{image.image.name} has no pixel size, but the recipe trains at {working} um; add it "
+            "to the image's side-car file."
+        )
+    scale = image.image.pixel_size / working
+    return 1.0 if abs(scale - 1) < 0.02 else scale
+
+
+def _to_working_scale(image: LabelledImage, working: float | None) -> tuple[Tensor, Tensor]:
+    scale = _scale(image, working)
+    grey = intensity_range(image.image, ()).normalise(image.image.read(()))
+    one_hot = np.stack([image.classes == k for k in range(len(CLASSES))]).astype(np.float32)
+    classes = resample_image(one_hot, scale).argmax(0).astype(np.uint8)
+    return torch.from_numpy(resample_image(grey, scale)), torch.from_numpy(classes)
