@@ -1,0 +1,38 @@
+"""What every test stands on: the real images where they are, and no trace left on the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before torch is loaded: small tensors on many threads are slower, and sums depend on the number.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the source tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real images, which are no part of the repository; skips where there is none."""
+    named = os.environ.get("AXONGEN_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real images are not here ({folder}); set AXONGEN_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_trace(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Settings and models of the person who runs the tests are neither read nor changed."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["NAPARI_CONFIG"] = str(home / "napari" / "settings.yaml")
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        os.environ[name] = str(home / name.lower())
