@@ -1,0 +1,74 @@
+"""What a model is, was trained on and can do; the card travels in the file of the weights."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CARD_KEY = "axongen_card"
+"""Key of the card's JSON in the metadata of a safetensors file."""
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+"""Names of models: also names of files, so that nothing in them can lead to another folder."""
+
+
+def package_version() -> str:
+    """Version of this package; ``unknown`` in a tree that is not installed."""
+    try:
+        return version("napari-axongen")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Card(BaseModel):
+    """Card of one model.
+
+    A card and its weights are one file, ``NAME.safetensors``: they cannot part.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    name: str = Field(pattern=NAME_PATTERN, title="Name")
+    title: str = Field("", title="Title")
+    description: str = Field("", title="Description")
+    task: Literal["segmentation"] = Field("segmentation", title="Task")
+    contrast: Literal["TEM", "SEM"] | None = Field(
+        None, title="Contrast", description="Microscope whose images it knows; empty: any."
+    )
+    network: dict[str, Any] = Field(
+        title="Network", description="Name and arguments, as `core.networks.build` takes them."
+    )
+    classes: list[str] = Field(
+        min_length=1, title="Classes", description="What each output channel is, in order."
+    )
+    pixel_size: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        title="Pixel size",
+        description="At which the network works; empty: unknown.",
+        json_schema_extra={"unit": "um"},
+    )
+    axon_diameter: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        title="Axon diameter",
+        description="Median equivalent diameter of the axons it was trained on, in working pixels.",
+        json_schema_extra={"unit": "px"},
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        title="Training",
+        description="Recipe, data and their licence, split, device.",
+    )
+    metrics: dict[str, dict[str, float]] = Field(
+        default_factory=dict, title="Metrics", description="Scores by data set, then by name."
+    )
+    version: str = Field(
+        default_factory=package_version,
+        title="Version",
+        description="Version of this package that made the model.",
+    )
