@@ -1,0 +1,1 @@
+"""Surrogate micrographs: parameters to geometry to grey values, with the exact answer."""
