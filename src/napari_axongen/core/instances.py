@@ -16,7 +16,7 @@ from .regions import find_runs, hull_areas, strips
 # A neck is cut where its half-width is less than this share of the inscribed radius of the smaller
 # of the two parts that it joins, and only if that radius is a real one, both in pixels and beside
 # the larger part. Of the 6,788 axons in the manual masks used for development, bean-shaped and
-# crescent ones included, this cuts four, each at a true neck.
+# crescent ones included, this cuts four.
 _NECK = 0.5
 _LEAST_RADIUS = 3.0
 _LEAST_SHARE = 0.4
