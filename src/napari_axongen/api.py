@@ -1,0 +1,176 @@
+"""The verbs as plain functions, for scripts and notebooks: ``napari_axongen.segment(...)``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from .core.errors import InputError
+from .core.events import Event, run
+from .core.image import Image, check_pixel_size
+from .core.parameters import SegmentParameters
+
+if TYPE_CHECKING:
+    from .core.morphometry import Morphometry
+    from .core.segmentation import Segmentation
+    from .core.training import Recipe
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def segment(
+    image: Any,
+    pixel_size: float | None = None,
+    model: str = "auto",
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    **parameters: Any,
+) -> Segmentation:
+    """Find axons and myelin in an electron micrograph.
+
+    Parameters
+    ----------
+    image
+        Array ((Y, X), colour last, stacks (Z, Y, X) or (T, Z, Y, X)), path of an image file, or
+        `core.image.Image`.
+    pixel_size
+        um; omitted, as the file says, or unknown.
+    model
+        Name or file of a model; ``auto`` takes the one that suits the image.
+    on_event
+        Called with each `core.events` event: progress and notices.
+    **parameters
+        Further fields of `core.parameters.SegmentParameters`.
+
+    Returns
+    -------
+    Its ``classes()`` are uint8: 0 background, 127 myelin, 255 axon.
+
+    Raises
+    ------
+    InputError
+        The image, a parameter or the model cannot be used.
+    """
+    from .core.segmentation import segment_steps
+
+    values = {"pixel_size": pixel_size, "model": model, **parameters}
+    chosen = checked(SegmentParameters, values)
+    return run(segment_steps(_image(image, pixel_size), chosen), on_event)
+
+
+def measure(
+    mask: Any, pixel_size: float | None = None, *, labels: Any = None, **parameters: Any
+) -> Morphometry:
+    """Measure the fibres of a mask, or of a segmentation.
+
+    Parameters
+    ----------
+    mask
+        One plane with 0 background, 127 myelin, 255 axon: an array, path of a mask file,
+        `core.image.Image`, or what `segment` returned.
+    pixel_size
+        um; omitted, as the file or the segmentation says; unknown, lengths are in pixels.
+    labels
+        Fibre labels of the mask (Y, X); omitted, fibres are found in it.
+    **parameters
+        Further fields of `core.morphometry.MeasureParameters`.
+
+    Raises
+    ------
+    InputError
+        Not a mask, a stack of them, or a parameter out of bounds.
+    """
+    import numpy as np
+
+    from .core.files import to_classes
+    from .core.instances import label_fibres
+    from .core.morphometry import MeasureParameters
+    from .core.morphometry import measure as measure_fibres
+
+    if hasattr(mask, "probabilities"):
+        mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")
+    picture = _image(mask, pixel_size)
+    if len(picture.spatial_shape) != 2:
+        raise InputError(f"{picture.name} is a stack ({picture.axes}); measure its planes singly.")
+    classes = to_classes(picture)
+    values = {"pixel_size": picture.pixel_size, **parameters}
+    chosen = checked(MeasureParameters, values)
+    if labels is None:
+        labels = label_fibres(classes, chosen.min_diameter)
+    return measure_fibres(np.asarray(labels), classes, chosen)
+
+
+def train(
+    recipe: Recipe | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    resume: bool = False,
+    device: str = "auto",
+    *,
+    on_event: Callable[[Event], None] | None = None,
+) -> Path:
+    """Train a model.
+
+    Parameters
+    ----------
+    recipe
+        Recipe, or path of its YAML file.
+    out
+        Folder of the run.
+    resume
+        Go on from the checkpoint in ``out``.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    on_event
+        Called with each `core.events` event: progress, notices and metrics.
+
+    Returns
+    -------
+    Path of the finished model.
+
+    Raises
+    ------
+    InputError
+        The recipe is not valid, or the folder cannot be used.
+    """
+    from .core.training import load_recipe, train_steps
+
+    if isinstance(recipe, str | os.PathLike):
+        recipe = load_recipe(Path(recipe))
+    return run(train_steps(recipe, Path(out), resume, device), on_event)
+
+
+def checked(model: type[M], values: Mapping[str, Any]) -> M:
+    """Make a parameter model; what is wrong with a value is said in one sentence.
+
+    Raises
+    ------
+    InputError
+        An unknown parameter, or a value of the wrong type or out of bounds.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            raise InputError(f"There is no parameter '{name}'; known: {known}.") from error
+        message = first["msg"][:1].lower() + first["msg"][1:]
+        raise InputError(f"Parameter '{name}' is {first['input']!r}: {message}.") from error
+
+
+def _image(image: Any, pixel_size: float | None) -> Image:
+    if isinstance(image, str | os.PathLike):
+        from .core.files import read_image
+
+        return read_image(image, pixel_size)
+    if isinstance(image, Image):
+        if pixel_size is None:
+            return image
+        size = check_pixel_size(pixel_size, image.name)
+        return Image(image.data, image.axes, size, image.name)
+    return Image.from_array(image, pixel_size=pixel_size)

@@ -1,0 +1,7 @@
+"""``python -m napari_axongen.cli`` is ``axongen``."""
+
+from __future__ import annotations
+
+from . import main
+
+main()
