@@ -1,0 +1,1 @@
+"""Between napari and the core: layers to images, generators to jobs, preferences to settings."""

@@ -1,0 +1,234 @@
+"""Run a core generator off the GUI thread: progress, notices, cancel, and the latest one wins."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from napari.qt.threading import create_worker
+from napari.utils import progress
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import GeneratorWorker
+
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Metrics, Notice, Progress, Steps
+
+logger = logging.getLogger(__name__)
+
+EVENT_INTERVAL = 0.1
+"""Seconds between two events of one kind that reach the window: 20,000 a run would stall it."""
+
+OpenSteps: TypeAlias = Callable[[], Steps[Any]]
+"""Makes the generator. Called in the worker thread, so that torch is imported there."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    message: str
+
+
+class Job(QObject):
+    """One place of work: at most one generator runs, and the last one asked for wins.
+
+    Signals
+    -------
+    finished(result)
+        The generator came to its end and returned ``result``.
+    failed(message)
+        It could not; the sentence has been shown as a notification already.
+    stopped()
+        It was cancelled.
+    notice(text, level), progress(done, total, eta, message), yielded(anything else)
+        What the generator yields. ``eta`` is seconds or None; progress comes at most ten times a
+        second, everything else always.
+    running_changed(bool)
+        For buttons.
+    """
+
+    finished = Signal(object)
+    failed = Signal(str)
+    stopped = Signal()
+    notice = Signal(str, str)
+    progress = Signal(int, int, object, str)
+    yielded = Signal(object)
+    running_changed = Signal(bool)
+
+    def __init__(self, title: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._title = title
+        self._run: _Run | None = None
+        self._next: OpenSteps | None = None
+        self._stops: set[threading.Event] = set()
+        # a job destroyed with its dock can no longer be called, but its threads can be told
+        self.destroyed.connect(partial(_stop_all, self._stops))
+
+    @property
+    def running(self) -> bool:
+        """Whether a generator runs or waits to run."""
+        return self._run is not None
+
+    def start(self, open_steps: OpenSteps) -> None:
+        """Run a generator; a running one is stopped first and its result dropped."""
+        if self._run is not None:
+            self._next = open_steps
+            self._run.stop()
+            return
+        self._run = _Run(open_steps, self._title, self)
+        self._stops.add(self._run.stopping)
+        self._run.start()
+        self.running_changed.emit(True)
+
+    def cancel(self) -> None:
+        """Stop at the next event, that is within one tile."""
+        self._next = None
+        if self._run is not None:
+            self._run.stop()
+
+    def _ended(self, outcome: Any, was_stopped: bool) -> None:
+        """Called by the run when its thread is done."""
+        run, self._run = self._run, None
+        if run is not None:
+            self._stops.discard(run.stopping)
+            run.deleteLater()
+        if self._next is not None:
+            following, self._next = self._next, None
+            self.start(following)
+            return
+        self.running_changed.emit(False)
+        if was_stopped:
+            self.stopped.emit()
+        elif isinstance(outcome, _Failure):
+            show_error(outcome.message)
+            self.failed.emit(outcome.message)
+        else:
+            self.finished.emit(outcome)
+
+
+class _Run(QObject):
+    """One generator in one thread; its slots run on the GUI thread."""
+
+    def __init__(self, open_steps: OpenSteps, title: str, job: Job) -> None:
+        super().__init__(job)
+        self.stopping = threading.Event()
+        self._job = job
+        self._outcome: Any = None
+        self._began: tuple[float, int] | None = None
+        # tqdm would write to the terminal as well: the window is enough
+        self._bar = progress(total=0, desc=title, file=io.StringIO())
+        # superqt's worker, not napari's: that one reports errors and warnings by itself
+        self._worker: GeneratorWorker[Any, None, Any] = create_worker(
+            _relay,
+            open_steps,
+            self.stopping,
+            _start_thread=False,
+            _worker_class=GeneratorWorker,
+            _ignore_errors=True,
+        )
+        self._worker.yielded.connect(self._on_event)
+        self._worker.returned.connect(self._on_returned)
+        self._worker.warned.connect(self._on_warning)
+        self._worker.errored.connect(self._on_error)
+        self._worker.finished.connect(self._on_finished)
+        self.destroyed.connect(self._bar.close)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._worker.quit()
+
+    def _on_event(self, event: Any) -> None:
+        if self.stopping.is_set():
+            return
+        if isinstance(event, Progress):
+            self._show_progress(event)
+        elif isinstance(event, Notice):
+            self._job.notice.emit(event.message, event.level)
+        else:
+            self._job.yielded.emit(event)
+
+    def _show_progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, event.done)
+        since, first = self._began
+        done = event.done - first
+        eta = (now - since) / done * (event.total - event.done) if done > 0 else None
+        if self._bar.total != event.total:
+            self._bar.total = event.total
+        self._bar.update(event.done - self._bar.n)
+        self._job.progress.emit(event.done, event.total, eta, event.message)
+
+    def _on_returned(self, outcome: Any) -> None:
+        self._outcome = outcome
+
+    def _on_warning(self, shown: tuple[Any, ...]) -> None:
+        logger.warning("%s", shown[0])
+
+    def _on_error(self, error: Exception) -> None:
+        self._outcome = _describe(error)
+
+    def _on_finished(self) -> None:
+        self._bar.close()
+        # a viewer that closes quits its workers itself, without asking the job
+        stopped = self.stopping.is_set() or self._worker.abort_requested
+        self._job._ended(self._outcome, stopped)
+
+
+def _stop_all(stops: set[threading.Event], *_: Any) -> None:
+    for stop in stops:
+        stop.set()
+
+
+def _relay(open_steps: OpenSteps, stopping: threading.Event) -> Generator[Any, None, Any]:
+    """Iterate the steps in the worker: thin out the events, stop when told, catch what is raised.
+
+    Errors are returned, not raised: superqt takes a RuntimeError, which torch raises for all
+    kinds of things, for a deleted worker and would never say that the job ended.
+    """
+    steps: Steps[Any] | None = None
+    held: dict[type, Progress | Metrics] = {}
+    sent: dict[type, float] = {}
+    try:
+        steps = open_steps()
+        while not stopping.is_set():
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                yield from held.values()
+                return end.value
+            if isinstance(event, Progress | Metrics):
+                kind, now = type(event), time.monotonic()
+                if now - sent.get(kind, -EVENT_INTERVAL) < EVENT_INTERVAL:
+                    held[kind] = event
+                    continue
+                held.pop(kind, None)
+                sent[kind] = now
+            yield event
+        return None
+    except Exception as error:
+        return _describe(error)
+    finally:
+        if steps is not None:
+            steps.close()
+
+
+def _describe(error: Exception) -> _Failure:
+    """One sentence for the user; the traceback of what nobody foresaw goes to the log."""
+    if isinstance(error, InputError):
+        return _Failure(str(error))
+    logger.error("A job failed", exc_info=error)
+    if isinstance(error, MemoryError):
+        return _Failure("There is not enough memory for this; try a smaller image or crop.")
+    return _Failure(
+        f"Something went wrong that should not have ({type(error).__name__}: {error}); "
+        "the log holds the details."
+    )

@@ -1,0 +1,45 @@
+"""A recipe as text that a person can run: Python or a command line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from napari_axongen.core.parameters import SegmentParameters
+
+
+def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
+    """Python that makes the result again.
+
+    Parameters
+    ----------
+    recipe
+        Of a layer's metadata.
+    path
+        The image's file; None when it has none: ``image`` stands for the array then.
+    """
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in _said(recipe))
+    image = "image" if path is None else repr(path)
+    return (
+        f"import napari_axongen\n\nresult = napari_axongen.{recipe['verb']}(\n"
+        f"    {image},\n{arguments})\n"
+    )
+
+
+def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
+    """The command that makes the result again; ``IMAGE`` stands for an image without a file."""
+    words = ["axongen", recipe["verb"], path or "IMAGE", "--out", "DIR"]
+    for name, value in _said(recipe):
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _said(recipe: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The parameters that are not as they would be anyhow."""
+    defaults = SegmentParameters().model_dump(mode="json")
+    return [
+        (name, value)
+        for name, value in recipe["parameters"].items()
+        if value is not None and (name in ("model", "pixel_size") or value != defaults.get(name))
+    ]

@@ -1,0 +1,48 @@
+"""File > Open Sample: fields that the plugin draws itself, with their ground truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_axongen.core.files import AXON, MYELIN
+
+from .layers import UM
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+FIELD_SHAPE = (768, 768)
+
+
+def tem_field() -> list[LayerData]:
+    """Draw a transmission electron micrograph of myelinated axons (dark myelin)."""
+    return _field("tem")
+
+
+def sem_field() -> list[LayerData]:
+    """Draw a scanning electron micrograph of myelinated axons (bright myelin)."""
+    return _field("sem")
+
+
+def _field(contrast: Literal["tem", "sem"]) -> list[LayerData]:
+    from napari_axongen.core.surrogate.em_fields import em_field
+
+    field = em_field(shape=FIELD_SHAPE, contrast=contrast, seed=0)
+    place: dict[str, Any] = {
+        "scale": (field.pixel_size, field.pixel_size),
+        "units": (UM, UM),
+        "axis_labels": ("y", "x"),
+    }
+    name = f"{contrast.upper()} field"
+    truths = {
+        "myelin": (field.classes == MYELIN).view(np.uint8),
+        "axon": (field.classes == AXON).view(np.uint8),
+        "fibres": field.labels,
+    }
+    image: LayerData = (field.image, {"name": name, "colormap": "gray", **place}, "image")
+    return [image] + [
+        (values, {"name": f"{name} true {kind}", "visible": False, **place}, "labels")
+        for kind, values in truths.items()
+    ]

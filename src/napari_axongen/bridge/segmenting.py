@@ -1,0 +1,144 @@
+"""Segmentation as the window needs it: masks and fibres, plane by plane, and again on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Notice, Partial, Progress, Steps
+from napari_axongen.core.image import Image
+from napari_axongen.core.parameters import SegmentParameters
+
+if TYPE_CHECKING:
+    from napari_axongen.core.segmentation import Segmentation
+
+Plane = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Axon and myelin of one plane: uint8 arrays of 0 and 1."""
+
+    axon: npt.NDArray[np.uint8]
+    myelin: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Fibres:
+    """Fibre labels of one plane, int32; no label occurs in two planes of a stack."""
+
+    labels: npt.NDArray[np.int32]
+
+
+def segmentation_models() -> list[tuple[str, str]]:
+    """Title and name of each model that can be chosen, ``auto`` first."""
+    from napari_axongen.core.models.store import available
+
+    choices = [("Found from the image", "auto")]
+    try:
+        cards = [card for card in available() if card.task == "segmentation"]
+    except InputError:  # a broken model folder is told of when a model is loaded
+        cards = []
+    return choices + [(f"{card.contrast} ({card.name})", card.name) for card in cards]
+
+
+def segment(image: Image, parameters: SegmentParameters, instances: bool) -> Steps[Segmentation]:
+    """Segment an image and show each plane as soon as it is done.
+
+    Yields
+    ------
+    what `core.segmentation.segment_steps` yields, but a `Partial` with `Masks` and one with
+    `Fibres` for each of its own; of a single plane they come at the end.
+    """
+    from napari_axongen.core.segmentation import segment_steps
+
+    steps, highest = segment_steps(image, parameters), 0
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            result: Segmentation = end.value
+            break
+        if isinstance(event, Partial):
+            highest = yield from _show(event.plane, event.value, parameters, instances, highest)
+        else:
+            yield event
+    if result.probabilities.ndim == 3:
+        yield from _show((), result.probabilities, parameters, instances, 0)
+    return result
+
+
+def masks_again(
+    probabilities: npt.NDArray[np.uint8], threshold: float, first: Plane = ()
+) -> Steps[None]:
+    """Masks at another threshold, of all planes, beginning with the one that is looked at."""
+    planes = sorted(_planes(probabilities), key=lambda plane: plane != first)
+    for plane in planes:
+        yield Partial(plane, _masks(_of(probabilities, plane), threshold)[0])
+
+
+def fibres_again(
+    probabilities: npt.NDArray[np.uint8], threshold: float, min_diameter: float
+) -> Steps[None]:
+    """Fibres at another threshold, plane by plane."""
+    from napari_axongen.core.instances import label_fibres
+
+    highest, planes = 0, list(_planes(probabilities))
+    for count, plane in enumerate(planes):
+        yield Progress(count, len(planes), "separating fibres")
+        _, classes = _masks(_of(probabilities, plane), threshold)
+        labels, highest = _raise(label_fibres(classes, min_diameter), highest)
+        yield Partial(plane, Fibres(labels))
+
+
+def _show(
+    plane: Plane,
+    probabilities: npt.NDArray[np.uint8],
+    parameters: SegmentParameters,
+    instances: bool,
+    highest: int,
+) -> Steps[int]:
+    """Yield what there is to show of one plane; return the highest label so far."""
+    from napari_axongen.core.instances import label_fibres
+
+    masks, classes = _masks(probabilities, parameters.threshold)
+    yield Partial(plane, masks)
+    if not instances:
+        return highest
+    labels, highest = _raise(label_fibres(classes, parameters.min_diameter), highest)
+    yield Partial(plane, Fibres(labels))
+    if not plane:
+        yield Notice(f"{highest:,} fibres found." if highest else "No fibre was found.")
+    return highest
+
+
+def _masks(
+    probabilities: npt.NDArray[np.uint8], threshold: float
+) -> tuple[Masks, npt.NDArray[np.uint8]]:
+    from napari_axongen.core.segmentation import AXON, MYELIN, class_values
+
+    classes = class_values(probabilities, threshold)
+    axon, myelin = ((classes == value).view(np.uint8) for value in (AXON, MYELIN))
+    return Masks(axon, myelin), classes
+
+
+def _of(probabilities: npt.NDArray[np.uint8], plane: Plane) -> npt.NDArray[np.uint8]:
+    """Probabilities of one plane, (2, Y, X)."""
+    index: tuple[Any, ...] = (slice(None), *plane)
+    return np.asarray(probabilities[index])
+
+
+def _planes(probabilities: npt.NDArray[np.uint8]) -> Iterator[Plane]:
+    yield from np.ndindex(*probabilities.shape[1:-2])
+
+
+def _raise(labels: npt.NDArray[np.int32], highest: int) -> tuple[npt.NDArray[np.int32], int]:
+    """Move the labels of a plane above those of the planes before it."""
+    if highest:
+        labels[labels > 0] += highest
+    return labels, max(highest, int(labels.max(initial=0)))

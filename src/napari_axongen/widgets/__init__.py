@@ -1,0 +1,1 @@
+"""The docks: what a person sees."""

@@ -1,0 +1,116 @@
+"""The Labels layers of a segmentation: made once, updated in place afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap, label_colormap
+
+from napari_axongen.bridge.layers import level_0, placement, recipe_of, with_recipe
+from napari_axongen.bridge.segmenting import Fibres, Masks
+from napari_axongen.core.events import Partial
+
+if TYPE_CHECKING:
+    import napari
+
+MASK_COLOURS: Mapping[str, str] = {"axon": "#3f8cff", "myelin": "#ff5a4d"}
+FIBRE_SEED = 0.5
+FIBRE_CONTOUR = 2
+_NONE = np.zeros(4, dtype=np.float32)
+
+
+def fibre_colormap() -> Any:
+    """Colours of the fibres: by label, the same in every session."""
+    return label_colormap(64, seed=FIBRE_SEED)
+
+
+def find_output(viewer: napari.viewer.Viewer, source: Any, output: str) -> Any | None:
+    """The Labels layer that holds an output (axon, myelin, fibres) made from a source layer."""
+    for layer in viewer.layers:
+        recipe = recipe_of(layer)
+        if recipe and recipe.get("source") == source.name and recipe.get("output") == output:
+            return layer
+    return None
+
+
+class SegmentationLayers:
+    """The layers made from one source layer.
+
+    Parameters
+    ----------
+    viewer, source
+        Where, and the image layer that is segmented.
+    create
+        Whether a missing layer is made; a threshold moved later does not bring back a layer that
+        was deleted.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, source: Any, create: bool = True) -> None:
+        self._viewer, self._source, self._create = viewer, source, create
+        colour_axes = 1 if source.rgb else 0
+        shape = level_0(source).shape
+        self._shape = tuple(int(n) for n in shape[: len(shape) - colour_axes])
+        self._begun: set[str] = set()
+
+    def show(self, part: Partial) -> None:
+        """Show what a job found in one plane."""
+        if isinstance(part.value, Masks):
+            self._put("myelin", part.plane, part.value.myelin)
+            self._put("axon", part.plane, part.value.axon)
+        elif isinstance(part.value, Fibres):
+            self._put("fibres", part.plane, part.value.labels)
+
+    def sign(self, recipe: Mapping[str, Any]) -> None:
+        """Write the recipe into the layers."""
+        for output in ("axon", "myelin", "fibres"):
+            layer = find_output(self._viewer, self._source, output)
+            if layer is not None:
+                layer.metadata = with_recipe(self._source, {**recipe, "output": output})
+
+    def _put(self, output: str, plane: tuple[int, ...], values: Any) -> None:
+        layer = find_output(self._viewer, self._source, output)
+        if layer is None and not self._create:
+            return
+        if layer is not None and tuple(layer.data.shape) != self._shape:
+            self._viewer.layers.remove(layer)  # the source has changed its shape since
+            layer = None
+        data = values
+        if plane:
+            fresh = layer is None or (self._create and output not in self._begun)
+            data = np.zeros(self._shape, values.dtype) if fresh else layer.data
+            data[plane] = values
+        self._begun.add(output)
+        if layer is None:
+            self._add(output, data)
+        elif data is layer.data:
+            layer.refresh()
+        else:
+            layer.data = data
+            self._place(layer)
+
+    def _add(self, output: str, data: Any) -> None:
+        looks: dict[str, Any]
+        if output == "fibres":
+            looks = {"colormap": fibre_colormap(), "opacity": 0.7}
+        else:
+            colours = {None: _NONE, 0: _NONE, 1: MASK_COLOURS[output]}
+            looks = {"colormap": DirectLabelColormap(color_dict=colours), "opacity": 0.45}
+        layer = self._viewer.add_labels(
+            data,
+            name=f"{self._source.name} {output}",
+            metadata=with_recipe(self._source, {"verb": "segment", "output": output}),
+            **placement(self._source),
+            **looks,
+        )
+        if output == "fibres":
+            layer.contour = (
+                FIBRE_CONTOUR  # lines over the masks' areas: all three can be seen at once
+            )
+
+    def _place(self, layer: Labels) -> None:
+        """The source may have been calibrated since."""
+        for name, value in placement(self._source).items():
+            setattr(layer, name, value)

@@ -1,0 +1,149 @@
+"""The few parts that all docks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_axongen.bridge.jobs import Job
+
+if TYPE_CHECKING:
+    import napari
+
+
+_PRIMARY = """
+QPushButton { font-weight: bold; padding: 7px; background-color: #3f63d6; color: white; }
+QPushButton:hover { background-color: #5578e8; }
+QPushButton:disabled { background-color: rgba(128, 128, 128, 60); color: gray; }
+"""
+
+
+class Dock(QWidget):
+    """A dock that stops its jobs and lets go of the viewer when it is closed.
+
+    napari closes a dock by taking its widget out of the window, without closing or deleting it:
+    losing the parent is the one sign of it. Hiding is none, for a dock behind another tab is
+    hidden as well.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self._jobs: list[Job] = []
+        self._connections: list[tuple[Any, Callable[..., Any]]] = []
+        self._closers: list[Callable[[], None]] = []
+
+    def job(self, title: str) -> Job:
+        """Make a job that ends with this dock."""
+        job = Job(title, self)
+        self._jobs.append(job)
+        return job
+
+    def listen(self, emitter: Any, slot: Callable[..., Any]) -> None:
+        """Connect to a napari event until the dock is closed."""
+        emitter.connect(slot)
+        self._connections.append((emitter, slot))
+
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Have something more done when the dock is closed."""
+        self._closers.append(close)
+
+    def close_down(self) -> None:
+        """Stop what runs and listen no more."""
+        for job in self._jobs:
+            job.cancel()
+        for emitter, slot in self._connections:
+            emitter.disconnect(slot)
+        self._connections.clear()
+        while self._closers:
+            self._closers.pop()()
+
+    def event(self, event: QEvent) -> bool:
+        """Notice the removal from the window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.close_down()
+        return bool(super().event(event))
+
+
+class Hint(QLabel):
+    """A small wrapped line, hidden while it has nothing to say."""
+
+    def __init__(self, warning: bool = False) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        colour = "color: #e0a030;" if warning else ""
+        self.setStyleSheet(f"QLabel {{ {colour} font-size: 11px; }}")
+        self.say("")
+
+    def say(self, text: str) -> None:
+        """Show a text; an empty one hides the line."""
+        self.setText(text)
+        self.setVisible(bool(text))
+
+
+class RunRow(QWidget):
+    """The one primary button, which cancels while its job runs, with progress and time left."""
+
+    clicked = Signal()
+
+    def __init__(self, title: str, job: Job) -> None:
+        super().__init__()
+        self._title, self._job = title, job
+        self.button = QPushButton(title)
+        self.button.setStyleSheet(_PRIMARY)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.eta = QLabel()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.button)
+        row = QHBoxLayout()
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.eta)
+        layout.addLayout(row)
+        self._show_running(False)
+        self.button.clicked.connect(self._on_click)
+        job.running_changed.connect(self._show_running)
+        job.progress.connect(self._show_progress)
+
+    def _on_click(self) -> None:
+        if self._job.running:
+            self.button.setText("Cancelling ...")
+            self._job.cancel()
+        else:
+            self.clicked.emit()
+
+    def _show_running(self, running: bool) -> None:
+        self.button.setText("Cancel" if running else self._title)
+        self.bar.setRange(0, 0)
+        self.bar.setVisible(running)
+        self.eta.setVisible(running)
+        self.eta.setText("")
+
+    def _show_progress(self, done: int, total: int, eta: float | None, message: str) -> None:
+        self.bar.setRange(0, max(total, 1))
+        self.bar.setValue(done)
+        left = "" if eta is None else f"{_duration(eta)} left"
+        self.eta.setText("  ".join(part for part in (message, left) if part))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,249 @@
+"""The segment dock: choose an image, press one button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+)
+from superqt import QCollapsible
+
+from napari_axongen.bridge.layers import image_of, pixel_size, why_not
+from napari_axongen.bridge.segmenting import (
+    fibres_again,
+    masks_again,
+    segment,
+    segmentation_models,
+)
+from napari_axongen.bridge.settings import preference
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Partial
+from napari_axongen.core.parameters import SegmentParameters
+
+from .copying import CopyRecipe
+from .form import OptionalNumber, ParameterForm
+from .outputs import SegmentationLayers, find_output
+from .parts import Dock, Hint, RunRow
+from .picker import LayerPicker
+from .threshold import ThresholdSlider
+
+if TYPE_CHECKING:
+    import napari
+
+_SHOWN_ELSEWHERE = ("model", "pixel_size", "threshold")
+_DEVICE_NOTICE = "Computing on "
+
+
+class SegmentDock(Dock):
+    """Segment axons and myelin in the chosen image layer.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari hands it over.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._result: Any = None  # the last Segmentation: its probabilities feed the slider
+        self._source: Any = None  # the layer it is of
+        self._layers: SegmentationLayers | None = None
+        self._notices: list[str] = []
+        self._ended = ""  # why a run was stopped
+        self.segmenting = self.job("Segmenting")
+        self.masking = self.job("Threshold")
+        self.labelling = self.job("Separating fibres")
+        self._build()
+        self._connect()
+        self._on_layer()
+
+    # ------------------------------------------------------------ the form
+
+    def _build(self) -> None:
+        self.picker = LayerPicker(self.viewer, lambda layer: isinstance(layer, ImageLayer), why_not)
+        self.model = QComboBox()
+        self.model.setToolTip("Which contrast the image has; 'auto' finds it from the image.")
+        for title, name in segmentation_models():
+            self.model.addItem(title, name)
+        self.pixel_size = OptionalNumber("unknown")
+        self.pixel_size.setSuffix(" µm")
+        self.pixel_size.setToolTip(
+            "Side of a pixel, from the layer's scale and units. When it is unknown the scale is "
+            "found from the image, and sizes are measured in pixels."
+        )
+        self.pixel_note = Hint()
+        defaults = SegmentParameters()
+        parameters = SegmentParameters(
+            device=preference("device", defaults.device),
+            memory=preference("memory", defaults.memory),
+        )
+        self.form = ParameterForm(parameters, skip=_SHOWN_ELSEWHERE)
+        advanced = QCollapsible("Advanced")
+        advanced.addWidget(self.form)
+        self.run = RunRow("Segment", self.segmenting)
+        self.threshold = ThresholdSlider()
+        self.notices = Hint()
+        self.device = QLabel("Device: chosen at the first run")
+        self.device.setStyleSheet("QLabel { color: gray; font-size: 11px; }")
+        self.measure = QPushButton("Measure ...")
+        self.measure.setToolTip("Open the table of fibres.")
+        self.copy = CopyRecipe(self._made)
+
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.picker)
+        form.addRow("Contrast", self.model)
+        form.addRow("Pixel size", self.pixel_size)
+        after = QFormLayout()
+        after.addRow("Threshold", self.threshold)
+        ends = QHBoxLayout()
+        ends.addWidget(self.measure, 1)
+        ends.addWidget(self.copy)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.pixel_note)
+        layout.addWidget(advanced)
+        layout.addWidget(self.run)
+        layout.addLayout(after)
+        layout.addWidget(self.notices)
+        layout.addLayout(ends)
+        layout.addWidget(self.device)
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self.threshold.settled.connect(self._apply_threshold)
+        self.picker.changed.connect(self._on_layer)
+        self.run.clicked.connect(self.start)
+        self.measure.clicked.connect(self.open_table)
+        self.segmenting.running_changed.connect(self._show_state)
+        self.segmenting.notice.connect(self._on_notice)
+        self.segmenting.yielded.connect(self._on_event)
+        self.segmenting.finished.connect(self._on_finished)
+        self.segmenting.stopped.connect(lambda: self.notices.say(self._ended))
+        self.segmenting.failed.connect(self.notices.say)
+        self.masking.yielded.connect(self._on_event)
+        self.labelling.yielded.connect(self._on_event)
+        self.on_close(self.picker.close_down)
+        self.listen(self.viewer.layers.events.removed, self._on_removed)
+        self.listen(self.viewer.layers.selection.events.active, self._on_selected)
+
+    def _on_selected(self, event: Any = None) -> None:
+        """Follow the layer list while nothing runs."""
+        if not self.segmenting.running:
+            self.picker.choose(self.viewer.layers.selection.active)
+
+    def _on_layer(self) -> None:
+        layer = self.picker.accepted
+        size = None if layer is None else pixel_size(layer)
+        if size is not None:
+            self.pixel_size.set_optional_value(size.um)
+        self.pixel_note.say("" if size is None else size.note)
+        self._show_state()
+
+    def _show_state(self, running: bool = False) -> None:
+        running = self.segmenting.running
+        self.run.button.setEnabled(running or self.picker.accepted is not None)
+        for widget in (self.picker, self.model, self.pixel_size, self.form):
+            widget.setEnabled(not running)
+        current = self._result is not None and self.picker.layer == self._source
+        self.threshold.setEnabled(current and not running)
+        self.copy.setEnabled(current)
+        self.measure.setEnabled(not running)
+
+    # ------------------------------------------------------------ the run
+
+    def start(self) -> None:
+        """Segment the chosen layer, as the button does."""
+        layer = self.picker.accepted
+        if layer is None:
+            return
+        try:
+            size = self.pixel_size.optional_value()
+            parameters: Any = self.form.parameters(
+                model=self.model.currentData(),
+                pixel_size=size,
+                threshold=self.threshold.probability(),
+            )
+            image = image_of(layer, size)
+        except InputError as error:
+            self.notices.say(str(error))
+            return
+        self.masking.cancel()
+        self.labelling.cancel()
+        self._notices.clear()
+        self.notices.say("")
+        self._result, self._source, self._ended = None, layer, "Cancelled."
+        self._layers = SegmentationLayers(self.viewer, layer)
+        instances = bool(preference("instances", True))
+        self.segmenting.start(lambda: segment(image, parameters, instances))
+
+    def _on_notice(self, text: str, level: str) -> None:
+        if text.startswith(_DEVICE_NOTICE):
+            self.device.setText(f"Device: {text.removeprefix(_DEVICE_NOTICE).rstrip('.')}")
+            return
+        self._notices.append(text)
+        self.notices.say("\n".join(self._notices))
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, Partial) and self._layers is not None:
+            self._layers.show(event)
+
+    def _on_finished(self, result: Any) -> None:
+        self._result = result
+        if self._layers is not None:
+            self._layers.sign(result.recipe())
+        self._show_state()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value != self._source:
+            return
+        self._ended = f"'{event.value.name}' was removed: stopped."
+        for job in (self.segmenting, self.masking, self.labelling):
+            job.cancel()
+        self._result = self._source = self._layers = None
+        self._show_state()
+
+    # ------------------------------------------------------------ afterwards
+
+    def _apply_threshold(self, threshold: float) -> None:
+        result, source = self._result, self._source
+        if result is None or self.segmenting.running:
+            return
+        self._layers = SegmentationLayers(self.viewer, source, create=False)
+        recipe = result.recipe()
+        recipe["parameters"] = {**recipe["parameters"], "threshold": threshold}
+        self._layers.sign(recipe)
+        values, least = result.probabilities, result.parameters.min_diameter
+        looked_at = tuple(self.viewer.dims.current_step)[: values.ndim - 3]
+        self.masking.start(lambda: masks_again(values, threshold, looked_at))
+        if find_output(self.viewer, source, "fibres") is not None:
+            self.labelling.start(lambda: fibres_again(values, threshold, least))
+
+    def _made(self) -> tuple[Any, Any] | None:
+        """One of the shown result's layers, and the image layer that it was made from."""
+        if self._source is not None:
+            for output in ("fibres", "axon", "myelin"):
+                layer = find_output(self.viewer, self._source, output)
+                if layer is not None:
+                    return layer, self._source
+        return None
+
+    def open_table(self) -> Any:
+        """Open the measure dock, or show the open one, and fill its table."""
+        from .measure import open_measure_dock
+
+        dock = open_measure_dock(self.viewer)
+        fibres = (
+            find_output(self.viewer, self.picker.layer, "fibres") if self.picker.layer else None
+        )
+        if fibres is not None:
+            dock.fibres.choose(fibres)
+            dock.start()
+        return dock
