@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import platformdirs
 from pydantic import ValidationError
 
-from ..errors import InputError
-from ..events import Notice
-from ..files import atomic_path, write_bytes
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Notice
+from napari_axongen.core.files import atomic_path, write_bytes
+
 from .card import CARD_KEY, Card
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..device import Device
+    from napari_axongen.core.device import Device
+    from napari_axongen.core.networks import TileExactNetwork
 
 SUFFIX = ".safetensors"
 SHIPPED_FOLDER = Path(__file__).parent / "weights"
@@ -110,7 +112,7 @@ def load_card(name_or_path: str | os.PathLike[str]) -> Card:
 
 def load_network(
     name_or_path: str | os.PathLike[str], device: Device | str = "cpu"
-) -> tuple[nn.Module, Card, str]:
+) -> tuple[TileExactNetwork, Card, str]:
     """Load a model, ready to compute.
 
     Parameters
@@ -315,13 +317,13 @@ def _foreign(start: bytes) -> str:
     return "is not a safetensors file; models are single .safetensors files saved by axongen."
 
 
-def _network(data: bytes, path: Path) -> tuple[nn.Module, Card]:
+def _network(data: bytes, path: Path) -> tuple[TileExactNetwork, Card]:
     """Build the network of a model file and fill in its weights, each of which must fit."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from ..networks import build
+    from napari_axongen.core.networks import build
 
     header = _parse(io.BytesIO(data), len(data), path)
     card = header.card
