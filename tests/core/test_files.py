@@ -278,7 +278,7 @@ def test_files_that_are_no_images(tmp_path: Path, name: str, content: bytes) -> 
 def truncated(tmp_path: Path, kind: str) -> bytes:
     path = tmp_path / f"whole.{kind.split('-')[0]}"
     if kind == "tif-stack":
-        tifffile.imwrite(path, picture((4, 24, 31)))
+        tifffile.imwrite(path, picture((4, 24, 31)), photometric="minisblack")
     elif kind == "tif-zlib":
         write_image(path, picture((4, 24, 31)))
     elif kind == "tif-lzw":
