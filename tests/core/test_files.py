@@ -110,7 +110,7 @@ def test_tiff_axes_are_put_in_order(tmp_path: Path) -> None:
 
 
 def test_channels_are_refused(tmp_path: Path) -> None:
-    for channels in (2, 7):
+    for channels in (2, 4, 7):
         path = tmp_path / f"{channels}.ome.tif"
         tifffile.imwrite(path, picture((channels, 24, 31)), metadata={"axes": "CYX"})
         with pytest.raises(InputError, match=f"{channels} channels"):
@@ -297,6 +297,27 @@ def test_truncated_files(tmp_path: Path, kind: str, part: float) -> None:
     with pytest.raises(InputError) as error:
         read_image(path)
     assert one_sentence(error, path.name)
+
+
+OME = {"ome": True, "metadata": {"axes": "ZYX"}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"metadata": None}, {"bigtiff": True}, {"byteorder": ">"}, OME],
+    ids=["shaped", "plain", "big", "big-endian", "ome"],
+)
+def test_a_stack_cut_anywhere_never_loses_planes_in_silence(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    """Cut within the chain of its directories, a decoder sees a shorter stack that is in order."""
+    tifffile.imwrite(tmp_path / "a.tif", picture((4, 8, 9)), photometric="minisblack", **options)
+    content = (tmp_path / "a.tif").read_bytes()
+    assert read_image(tmp_path / "a.tif").axes == "ZYX"
+    for length in range(16, len(content) - 16, 29):  # tifffile ends some files with padding
+        (tmp_path / "cut.tif").write_bytes(content[:length])
+        with pytest.raises(InputError, match="damaged or cut short"):
+            read_image(tmp_path / "cut.tif")
 
 
 def test_png_with_a_damaged_byte(tmp_path: Path) -> None:

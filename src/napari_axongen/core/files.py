@@ -18,6 +18,7 @@ import tifffile
 from . import pixel_size as sizes
 from .errors import InputError
 from .image import Image, check_pixel_size, to_grey
+from .tiff import is_whole
 
 BACKGROUND, MYELIN, AXON = 0, 127, 255
 """Grey values of the classes in a mask file, as AxonDeepSeg writes them."""
@@ -289,6 +290,8 @@ def _pillow_array(picture: PIL.Image.Image) -> npt.NDArray[Any]:
 
 def _read_tiff(path: Path, wanted: bool) -> tuple[npt.NDArray[Any], str, float | None]:
     """Array, axes and pixel size of the first series of a TIFF file."""
+    if not is_whole(path):
+        raise ValueError("its end is missing")
     with tifffile.TiffFile(path) as tif:
         if not tif.series:
             raise InputError(f"{path} is a TIFF file without an image in it.")
@@ -330,7 +333,7 @@ def _arrange(array: npt.NDArray[Any], axes: str, path: Path) -> tuple[npt.NDArra
     keep = tuple(i for i, axis in enumerate(axes) if axis in "YX" or array.shape[i] > 1)
     array = array.reshape([array.shape[i] for i in keep])
     axes = "".join(axes[i] for i in keep)
-    if "C" in axes and ("S" in axes or array.shape[axes.index("C")] == 2):
+    if "C" in axes and ("S" in axes or array.shape[axes.index("C")] != 3):
         raise InputError(
             f"{path} has {array.shape[axes.index('C')]} channels; save the one to use by itself."
         )
