@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
 
-import numpy as np
 import pytest
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
@@ -180,21 +180,39 @@ def test_activity_dock_shows_the_progress_and_lets_go_of_it(job, qtbot, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_destroyed_job_stops_its_thread(qtbot):
-    from qtpy.QtCore import QObject
-
-    parent, closed = QObject(), threading.Event()
-    job = Job("Testing", parent)
+def test_a_job_that_is_dropped_stops_its_thread_and_its_bar(qtbot):
+    before, closed = set(progress._all_instances), threading.Event()
 
     def steps():
         try:
             while True:
                 time.sleep(0.01)
-                yield np.zeros(3)
+                yield Partial((), None)
+        finally:
+            closed.set()
+
+    job = Job("Testing")
+    job.start(steps)
+    qtbot.wait(50)
+    del job
+    gc.collect()
+    qtbot.waitUntil(closed.is_set)
+    qtbot.waitUntil(lambda: set(progress._all_instances) == before)
+
+
+def test_a_worker_that_napari_quits_closes_its_generator(job, qtbot):
+    closed = threading.Event()
+
+    def steps():
+        try:
+            while True:
+                time.sleep(0.01)
+                yield Partial((), None)
         finally:
             closed.set()
 
     job.start(steps)
-    qtbot.wait(50)
-    parent.deleteLater()
-    qtbot.waitUntil(closed.is_set)
+    qtbot.waitUntil(lambda: bool(job.heard["yielded"]))
+    with qtbot.waitSignal(job.stopped):
+        job._run._worker.quit()  # as the viewer does when it closes
+    assert closed.is_set()

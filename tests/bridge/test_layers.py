@@ -104,7 +104,7 @@ def test_time_series_by_its_label():
         (lambda: Image(np.zeros((0, 40), np.uint8), contrast_limits=(0, 1)), "empty"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:invalid value")  # napari's own, of an empty image
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # napari's own, of an empty image
 def test_refusals_are_one_sentence_that_names_the_layer(make, word):
     layer = make()
     reason = why_not(layer)

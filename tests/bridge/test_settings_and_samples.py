@@ -57,7 +57,8 @@ def test_recipe_as_text_runs_again():
             "axon_diameter": None,
             "threshold": 0.4,
             "min_diameter": 3.0,
-            "device": "auto",
+            "device": "cuda",
+            "memory": 4096,
         },
     }
     assert as_command(recipe, "a b.png") == (

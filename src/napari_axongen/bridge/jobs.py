@@ -6,10 +6,10 @@ import io
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from napari.qt.threading import create_worker
 from napari.utils import progress
@@ -65,9 +65,6 @@ class Job(QObject):
         self._title = title
         self._run: _Run | None = None
         self._next: OpenSteps | None = None
-        self._stops: set[threading.Event] = set()
-        # a job destroyed with its dock can no longer be called, but its threads can be told
-        self.destroyed.connect(partial(_stop_all, self._stops))
 
     @property
     def running(self) -> bool:
@@ -80,9 +77,14 @@ class Job(QObject):
             self._next = open_steps
             self._run.stop()
             return
-        self._run = _Run(open_steps, self._title, self)
-        self._stops.add(self._run.stopping)
-        self._run.start()
+        self._run = run = _Run(open_steps, self._title)
+        run.progress.connect(self.progress)
+        run.notice.connect(self.notice)
+        run.yielded.connect(self.yielded)
+        run.ended.connect(self._on_ended)
+        # a job that is deleted with its dock cannot stop its thread itself
+        weakref.finalize(self, run.stop)
+        run.start()
         self.running_changed.emit(True)
 
     def cancel(self) -> None:
@@ -91,12 +93,8 @@ class Job(QObject):
         if self._run is not None:
             self._run.stop()
 
-    def _ended(self, outcome: Any, was_stopped: bool) -> None:
-        """Called by the run when its thread is done."""
-        run, self._run = self._run, None
-        if run is not None:
-            self._stops.discard(run.stopping)
-            run.deleteLater()
+    def _on_ended(self, outcome: Any, was_stopped: bool) -> None:
+        self._run = None
         if self._next is not None:
             following, self._next = self._next, None
             self.start(following)
@@ -112,12 +110,23 @@ class Job(QObject):
 
 
 class _Run(QObject):
-    """One generator in one thread; its slots run on the GUI thread."""
+    """One generator in one thread; its slots run on the GUI thread.
 
-    def __init__(self, open_steps: OpenSteps, title: str, job: Job) -> None:
-        super().__init__(job)
-        self.stopping = threading.Event()
-        self._job = job
+    It lives until its thread has ended, whatever becomes of the job: somebody has to take the bar
+    out of the activity dock.
+    """
+
+    progress = Signal(int, int, object, str)
+    notice = Signal(str, str)
+    yielded = Signal(object)
+    ended = Signal(object, bool)
+
+    _alive: ClassVar[set[_Run]] = set()
+
+    def __init__(self, open_steps: OpenSteps, title: str) -> None:
+        super().__init__()
+        self._stopping = threading.Event()
+        self._opened: list[Steps[Any]] = []
         self._outcome: Any = None
         self._began: tuple[float, int] | None = None
         # tqdm would write to the terminal as well: the window is enough
@@ -126,7 +135,8 @@ class _Run(QObject):
         self._worker: GeneratorWorker[Any, None, Any] = create_worker(
             _relay,
             open_steps,
-            self.stopping,
+            self._stopping,
+            self._opened,
             _start_thread=False,
             _worker_class=GeneratorWorker,
             _ignore_errors=True,
@@ -136,24 +146,24 @@ class _Run(QObject):
         self._worker.warned.connect(self._on_warning)
         self._worker.errored.connect(self._on_error)
         self._worker.finished.connect(self._on_finished)
-        self.destroyed.connect(self._bar.close)
 
     def start(self) -> None:
+        self._alive.add(self)
         self._worker.start()
 
     def stop(self) -> None:
-        self.stopping.set()
-        self._worker.quit()
+        # not worker.quit(): that would leave the generator open where it is
+        self._stopping.set()
 
     def _on_event(self, event: Any) -> None:
-        if self.stopping.is_set():
+        if self._stopping.is_set():
             return
         if isinstance(event, Progress):
             self._show_progress(event)
         elif isinstance(event, Notice):
-            self._job.notice.emit(event.message, event.level)
+            self.notice.emit(event.message, event.level)
         else:
-            self._job.yielded.emit(event)
+            self.yielded.emit(event)
 
     def _show_progress(self, event: Progress) -> None:
         now = time.monotonic()
@@ -165,7 +175,7 @@ class _Run(QObject):
         if self._bar.total != event.total:
             self._bar.total = event.total
         self._bar.update(event.done - self._bar.n)
-        self._job.progress.emit(event.done, event.total, eta, event.message)
+        self.progress.emit(event.done, event.total, eta, event.message)
 
     def _on_returned(self, outcome: Any) -> None:
         self._outcome = outcome
@@ -177,28 +187,28 @@ class _Run(QObject):
         self._outcome = _describe(error)
 
     def _on_finished(self) -> None:
+        self._alive.discard(self)
         self._bar.close()
-        # a viewer that closes quits its workers itself, without asking the job
-        stopped = self.stopping.is_set() or self._worker.abort_requested
-        self._job._ended(self._outcome, stopped)
+        # a viewer that closes does quit its workers, without asking the job
+        for steps in self._opened:
+            steps.close()
+        stopped = self._stopping.is_set() or self._worker.abort_requested
+        self.ended.emit(self._outcome, stopped)
 
 
-def _stop_all(stops: set[threading.Event], *_: Any) -> None:
-    for stop in stops:
-        stop.set()
-
-
-def _relay(open_steps: OpenSteps, stopping: threading.Event) -> Generator[Any, None, Any]:
+def _relay(
+    open_steps: OpenSteps, stopping: threading.Event, opened: list[Steps[Any]]
+) -> Generator[Any, None, Any]:
     """Iterate the steps in the worker: thin out the events, stop when told, catch what is raised.
 
     Errors are returned, not raised: superqt takes a RuntimeError, which torch raises for all
     kinds of things, for a deleted worker and would never say that the job ended.
     """
-    steps: Steps[Any] | None = None
     held: dict[type, Progress | Metrics] = {}
     sent: dict[type, float] = {}
     try:
         steps = open_steps()
+        opened.append(steps)
         while not stopping.is_set():
             try:
                 event = next(steps)
@@ -213,12 +223,10 @@ def _relay(open_steps: OpenSteps, stopping: threading.Event) -> Generator[Any, N
                 held.pop(kind, None)
                 sent[kind] = now
             yield event
+        steps.close()
         return None
     except Exception as error:
         return _describe(error)
-    finally:
-        if steps is not None:
-            steps.close()
 
 
 def _describe(error: Exception) -> _Failure:

@@ -11,7 +11,8 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Progress, Steps
 
 if TYPE_CHECKING:
-    from napari_axongen.core.morphometry import MeasureParameters, Morphometry
+    from napari_axongen.core.morphometry import Morphometry
+    from napari_axongen.core.parameters import MeasureParameters
 
 PLANE = "plane"
 """Column of a stack's table: number of the plane, counted through all axes before Y."""

@@ -6,7 +6,17 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from napari_axongen.core.parameters import SegmentParameters
+from pydantic import BaseModel
+
+from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
+
+PARAMETERS: dict[str, type[BaseModel]] = {
+    "segment": SegmentParameters,
+    "measure": MeasureParameters,
+}
+
+
+_OF_THE_MACHINE = ("device", "memory")  # they change how long it takes, not what comes out
 
 
 def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
@@ -29,17 +39,24 @@ def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
 
 def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
     """The command that makes the result again; ``IMAGE`` stands for an image without a file."""
-    words = ["axongen", recipe["verb"], path or "IMAGE", "--out", "DIR"]
+    verb = recipe["verb"]
+    words = ["axongen", verb, path or "IMAGE", "--out", "DIR" if verb == "segment" else "TABLE.csv"]
     for name, value in _said(recipe):
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", str(value)]
     return shlex.join(words)
 
 
 def _said(recipe: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The parameters that are not as they would be anyhow."""
-    defaults = SegmentParameters().model_dump(mode="json")
+    defaults = PARAMETERS[recipe["verb"]]().model_dump(mode="json")
     return [
         (name, value)
         for name, value in recipe["parameters"].items()
-        if value is not None and (name in ("model", "pixel_size") or value != defaults.get(name))
+        if value is not None
+        and name not in _OF_THE_MACHINE
+        and (name in ("model", "pixel_size") or value != defaults.get(name))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,25 @@ if TYPE_CHECKING:
 Plane = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Masks:
-    """Axon and myelin of one plane: uint8 arrays of 0 and 1."""
-
-    axon: npt.NDArray[np.uint8]
-    myelin: npt.NDArray[np.uint8]
+OUTPUTS = ("myelin", "axon", "fibres")
+"""What is made from an image, from the bottom of the layer list to its top."""
 
 
 @dataclass(frozen=True)
-class Fibres:
-    """Fibre labels of one plane, int32; no label occurs in two planes of a stack."""
+class Output:
+    """What a layer shows of one plane; comes as the value of a `Partial`.
 
-    labels: npt.NDArray[np.int32]
+    Attributes
+    ----------
+    name
+        One of `OUTPUTS`.
+    values
+        (Y, X): uint8 of 0 and 1 for myelin and axon; int32 labels for fibres, of which none occurs
+        in two planes of a stack.
+    """
+
+    name: str
+    values: npt.NDArray[Any]
 
 
 def segmentation_models() -> list[tuple[str, str]]:
@@ -52,9 +59,11 @@ def segment(image: Image, parameters: SegmentParameters, instances: bool) -> Ste
 
     Yields
     ------
-    what `core.segmentation.segment_steps` yields, but a `Partial` with `Masks` and one with
-    `Fibres` for each of its own; of a single plane they come at the end.
+    what `core.segmentation.segment_steps` yields, but a `Partial` for each `Output` instead of its
+    own; of a single plane they come at the end.
     """
+    # napari would, on the GUI thread, with its first Labels layer
+    importlib.import_module("pandas")
     from napari_axongen.core.segmentation import segment_steps
 
     steps, highest = segment_steps(image, parameters), 0
@@ -79,7 +88,7 @@ def masks_again(
     """Masks at another threshold, of all planes, beginning with the one that is looked at."""
     planes = sorted(_planes(probabilities), key=lambda plane: plane != first)
     for plane in planes:
-        yield Partial(plane, _masks(_of(probabilities, plane), threshold)[0])
+        yield from _masks(plane, _of(probabilities, plane), threshold)
 
 
 def fibres_again(
@@ -87,13 +96,14 @@ def fibres_again(
 ) -> Steps[None]:
     """Fibres at another threshold, plane by plane."""
     from napari_axongen.core.instances import label_fibres
+    from napari_axongen.core.segmentation import class_values
 
     highest, planes = 0, list(_planes(probabilities))
     for count, plane in enumerate(planes):
         yield Progress(count, len(planes), "separating fibres")
-        _, classes = _masks(_of(probabilities, plane), threshold)
+        classes = class_values(_of(probabilities, plane), threshold)
         labels, highest = _raise(label_fibres(classes, min_diameter), highest)
-        yield Partial(plane, Fibres(labels))
+        yield Partial(plane, Output("fibres", labels))
 
 
 def _show(
@@ -106,25 +116,26 @@ def _show(
     """Yield what there is to show of one plane; return the highest label so far."""
     from napari_axongen.core.instances import label_fibres
 
-    masks, classes = _masks(probabilities, parameters.threshold)
-    yield Partial(plane, masks)
+    classes = yield from _masks(plane, probabilities, parameters.threshold)
     if not instances:
         return highest
     labels, highest = _raise(label_fibres(classes, parameters.min_diameter), highest)
-    yield Partial(plane, Fibres(labels))
+    yield Partial(plane, Output("fibres", labels))
     if not plane:
         yield Notice(f"{highest:,} fibres found." if highest else "No fibre was found.")
     return highest
 
 
 def _masks(
-    probabilities: npt.NDArray[np.uint8], threshold: float
-) -> tuple[Masks, npt.NDArray[np.uint8]]:
+    plane: Plane, probabilities: npt.NDArray[np.uint8], threshold: float
+) -> Steps[npt.NDArray[np.uint8]]:
+    """Yield the masks of one plane; return its classes."""
     from napari_axongen.core.segmentation import AXON, MYELIN, class_values
 
     classes = class_values(probabilities, threshold)
-    axon, myelin = ((classes == value).view(np.uint8) for value in (AXON, MYELIN))
-    return Masks(axon, myelin), classes
+    for name, value in (("myelin", MYELIN), ("axon", AXON)):
+        yield Partial(plane, Output(name, (classes == value).view(np.uint8)))
+    return classes
 
 
 def _of(probabilities: npt.NDArray[np.uint8], plane: Plane) -> npt.NDArray[np.uint8]:

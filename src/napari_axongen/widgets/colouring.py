@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
-from .outputs import FIBRE_CONTOUR, fibre_colormap
+from .outputs import fibre_colormap, show_outlines
 
 COLORMAP = "viridis"
 _UNKNOWN = np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32)
@@ -86,9 +86,9 @@ class ColourBy(QWidget):
         self._show_range(values)
         if values is None:
             layer.colormap = fibre_colormap()
-            layer.contour = FIBRE_CONTOUR
+            show_outlines(layer)
             return
-        layer.contour = 0
+        layer.contour, layer.visible = 0, True
         layer.colormap = value_colormap(labels, values)
 
     def _show_range(self, values: npt.NDArray[Any] | None) -> None:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_axongen.bridge.jobs import Job
 from napari_axongen.bridge.samples import tem_field
+from napari_axongen.bridge.segmenting import OUTPUTS
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import write_image
 
@@ -84,7 +85,7 @@ def _wait(job: Job) -> None:
 def _write(viewer: napari.viewer.Viewer, dock: SegmentDock, table: Any, out: Path) -> list[Path]:
     source = dock.picker.layer
     stem, paths = source.name.replace(" ", "-").lower(), []
-    for output in ("fibres", "axon", "myelin"):
+    for output in OUTPUTS:
         layer = find_output(viewer, source, output)
         if layer is not None:
             path = out / f"{stem}_{output}.tif"

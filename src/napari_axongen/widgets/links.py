@@ -62,7 +62,7 @@ class FibreLink(QObject):
         dims = self._viewer.dims
         offset = dims.ndim - len(world)  # another layer may have more axes than this one
         dims.set_point(range(offset, dims.ndim), world)
-        self._viewer.camera.center = tuple(dims.point[axis] for axis in dims.displayed)
+        self._viewer.scene.camera.center = tuple(dims.point[axis] for axis in dims.displayed)
         self._end_blink()
         layer.selected_label = int(self._model.column("label")[row])
         layer.show_selected_label = True

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
 from napari_axongen.bridge.layers import level_0, pixel_size
 from napari_axongen.bridge.measuring import PLANE, measure_layers
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.morphometry import MeasureParameters, Morphometry
+from napari_axongen.core.morphometry import Morphometry
+from napari_axongen.core.parameters import MeasureParameters
 
 from .colouring import ColourBy
 from .form import OptionalNumber, ParameterForm

@@ -10,7 +10,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 
 from napari_axongen.bridge.layers import level_0, placement, recipe_of, with_recipe
-from napari_axongen.bridge.segmenting import Fibres, Masks
+from napari_axongen.bridge.segmenting import OUTPUTS, Output
 from napari_axongen.core.events import Partial
 
 if TYPE_CHECKING:
@@ -19,12 +19,27 @@ if TYPE_CHECKING:
 MASK_COLOURS: Mapping[str, str] = {"axon": "#3f8cff", "myelin": "#ff5a4d"}
 FIBRE_SEED = 0.5
 FIBRE_CONTOUR = 2
+LARGEST_OUTLINED = 4_000_000
+"""Pixels of a plane."""
+
 _NONE = np.zeros(4, dtype=np.float32)
 
 
 def fibre_colormap() -> Any:
     """Colours of the fibres: by label, the same in every session."""
     return label_colormap(64, seed=FIBRE_SEED)
+
+
+def show_outlines(layer: Labels) -> None:
+    """Show fibres as lines over the masks' areas, so that all three can be seen at once.
+
+    napari finds the lines anew whenever it draws the layer, some 40 ms for a million pixels: the
+    fibres of a large plane are hidden at first instead.
+    """
+    if layer.data.shape[-1] * layer.data.shape[-2] <= LARGEST_OUTLINED:
+        layer.contour = FIBRE_CONTOUR
+    else:
+        layer.contour, layer.visible = 0, False
 
 
 def find_output(viewer: napari.viewer.Viewer, source: Any, output: str) -> Any | None:
@@ -57,15 +72,12 @@ class SegmentationLayers:
 
     def show(self, part: Partial) -> None:
         """Show what a job found in one plane."""
-        if isinstance(part.value, Masks):
-            self._put("myelin", part.plane, part.value.myelin)
-            self._put("axon", part.plane, part.value.axon)
-        elif isinstance(part.value, Fibres):
-            self._put("fibres", part.plane, part.value.labels)
+        if isinstance(part.value, Output):
+            self._put(part.value.name, part.plane, part.value.values)
 
     def sign(self, recipe: Mapping[str, Any]) -> None:
         """Write the recipe into the layers."""
-        for output in ("axon", "myelin", "fibres"):
+        for output in OUTPUTS:
             layer = find_output(self._viewer, self._source, output)
             if layer is not None:
                 layer.metadata = with_recipe(self._source, {**recipe, "output": output})
@@ -111,6 +123,8 @@ class SegmentationLayers:
             )
 
     def _place(self, layer: Labels) -> None:
-        """The source may have been calibrated since."""
+        """The source may have been calibrated since; each of these draws the layer anew."""
+        there = placement(layer)
         for name, value in placement(self._source).items():
-            setattr(layer, name, value)
+            if not np.array_equal(there[name], value):
+                setattr(layer, name, value)

@@ -130,7 +130,9 @@ class RunRow(QWidget):
 
     def _show_running(self, running: bool) -> None:
         self.button.setText("Cancel" if running else self._title)
-        self.bar.setRange(0, 0)
+        # no busy bar: each of its steps draws the whole window anew, the canvas included
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
         self.bar.setVisible(running)
         self.eta.setVisible(running)
         self.eta.setText("")

@@ -17,6 +17,7 @@ from superqt import QCollapsible
 
 from napari_axongen.bridge.layers import image_of, pixel_size, why_not
 from napari_axongen.bridge.segmenting import (
+    OUTPUTS,
     fibres_again,
     masks_again,
     segment,
@@ -229,7 +230,7 @@ class SegmentDock(Dock):
     def _made(self) -> tuple[Any, Any] | None:
         """One of the shown result's layers, and the image layer that it was made from."""
         if self._source is not None:
-            for output in ("fibres", "axon", "myelin"):
+            for output in reversed(OUTPUTS):
                 layer = find_output(self.viewer, self._source, output)
                 if layer is not None:
                     return layer, self._source
