@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 from napari_axongen.bridge.layers import level_0, pixel_size
 from napari_axongen.bridge.measuring import PLANE, measure_layers
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.morphometry import Morphometry
 from napari_axongen.core.parameters import MeasureParameters
 
 from .colouring import ColourBy
@@ -34,6 +33,8 @@ from .table import FibreTable
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_axongen.core.morphometry import Morphometry
 
 TITLE = "Measure fibres"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from napari_axongen.core.morphometry import Morphometry
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_axongen.core.morphometry import Morphometry
 
 
 def _short(value: float) -> str:
