@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 # Before torch is loaded: small tensors on many threads are slower, and sums depend on the number.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

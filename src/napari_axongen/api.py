@@ -77,7 +77,7 @@ def measure(
     labels
         Fibre labels of the mask (Y, X); omitted, fibres are found in it.
     **parameters
-        Further fields of `core.morphometry.MeasureParameters`.
+        Further fields of `core.parameters.MeasureParameters`.
 
     Raises
     ------
@@ -88,8 +88,8 @@ def measure(
 
     from .core.files import to_classes
     from .core.instances import label_fibres
-    from .core.morphometry import MeasureParameters
     from .core.morphometry import measure as measure_fibres
+    from .core.parameters import MeasureParameters
 
     if hasattr(mask, "probabilities"):
         mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")

@@ -14,8 +14,7 @@ import typer
 
 import napari_axongen
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.morphometry import MeasureParameters
-from napari_axongen.core.parameters import SegmentParameters
+from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
 
 from .console import FAILED, Group, each, follow, say
 from .options import with_options

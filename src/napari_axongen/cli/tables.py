@@ -16,7 +16,8 @@ import numpy as np
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import read_image, to_classes, write_text
 from napari_axongen.core.instances import label_fibres
-from napari_axongen.core.morphometry import MeasureParameters, Morphometry, measure
+from napari_axongen.core.morphometry import Morphometry, measure
+from napari_axongen.core.parameters import MeasureParameters
 
 from .console import say
 

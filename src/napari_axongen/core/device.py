@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
+from torch import device as TorchDevice
+from torch import memory_format as MemoryFormat
 
 from .errors import InputError
 
@@ -16,14 +18,14 @@ DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 class Device:
     """A torch device with the reason it was chosen, as shown in the dock's device chip."""
 
-    torch: torch.device
+    torch: TorchDevice
     reason: str
 
     def __str__(self) -> str:
         return str(self.torch)
 
     @property
-    def memory_format(self) -> torch.memory_format:
+    def memory_format(self) -> MemoryFormat:
         """Layout for 4-D tensors: channels last doubles a CPU's and a tensor core's throughput."""
         return torch.contiguous_format if self.torch.type == "mps" else torch.channels_last
 

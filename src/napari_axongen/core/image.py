@@ -174,7 +174,9 @@ class IntensityRange:
         if span <= 0:
             return np.full_like(grey, 0.5)
         out = (grey - np.float32(self.low)) / np.float32(span)
-        return np.nan_to_num(np.clip(out, -0.5, 1.5), nan=0.5, copy=False)
+        np.clip(out, -0.5, 1.5, out=out)
+        out[np.isnan(out)] = 0.5
+        return out
 
 
 def intensity_range(image: Image, plane: tuple[int, ...]) -> IntensityRange:
@@ -202,9 +204,7 @@ def intensity_range(image: Image, plane: tuple[int, ...]) -> IntensityRange:
 
 def _guess_axes(shape: tuple[int, ...], name: str) -> str:
     if len(shape) < 2:
-        raise InputError(
-            f"{name} has {len(shape)} axes (shape {shape}); an image has at least two."
-        )
+        raise InputError(f"{name} has shape {shape}; an image has at least two axes.")
     colour = len(shape) > 2 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 4
     spatial = len(shape) - colour
     if spatial not in (2, 3, 4):

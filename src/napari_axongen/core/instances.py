@@ -101,8 +101,8 @@ def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     # In the logarithm of the distance, the depth of the saddle below a peak is the ratio of the
     # neck's half-width to the part's inscribed radius: h-maxima with h = -log(_NECK).
     log = np.log(np.where(mask, distance, 0.5))
-    flooded = morphology.reconstruction(log + math.log(_NECK), log)  # type: ignore[no-untyped-call]
-    domes = morphology.local_maxima(flooded) & mask  # type: ignore[no-untyped-call]
+    flooded = morphology.reconstruction(log + math.log(_NECK), log)
+    domes = morphology.local_maxima(flooded) & mask
     peaks, count = ndimage.label(domes, np.ones((3, 3)))
     if count < 2:
         return mask.astype(np.int32), 1
@@ -111,7 +111,7 @@ def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     if np.count_nonzero(enough) < 2:
         return mask.astype(np.int32), 1
     markers = np.concatenate([[0], np.cumsum(enough) * enough])[peaks]
-    parts = segmentation.watershed(-distance, markers, mask=mask)  # type: ignore[no-untyped-call]
+    parts = segmentation.watershed(-distance, markers, mask=mask)
     return parts.astype(np.int32), int(enough.sum())
 
 

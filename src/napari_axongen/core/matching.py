@@ -1,9 +1,9 @@
 """Which model suits an image, and at what scale.
 
 With a known pixel size the scale follows from the model's card. Without one the model itself is
-asked: it looks at the middle of the image at several scales, and the scale at which it is surest of
-what it sees is taken. The same score chooses between models, and so finds the contrast: a network
-that meets the other microscope's contrast finds little, and is unsure.
+asked: it looks at the middle of the image at several scales, and the scale at which what it sees is
+the most plausible is taken. The same measure chooses between models, and so finds the contrast: a
+network that meets the other microscope's contrast sees axons without their myelin.
 """
 
 from __future__ import annotations
@@ -23,20 +23,38 @@ from .models.store import available, load_network
 from .networks import TileExactNetwork
 from .tiling import predict
 
-SCALES = tuple(float(2**exponent) for exponent in np.arange(-3.5, 2.01, 0.5))
-_LOOK = 320  # side, in working pixels, of the part of the image that is looked at
+SCALES = tuple(float(2**exponent) for exponent in np.arange(-4, 1.51, 0.5))
+"""Network pixels per image pixel that are tried: steps that the training's zoom bridges."""
+
+_LOOK = 256  # side, in network pixels, of the part of the image that is looked at
+_CONVINCING = 0.6  # plausibility from which a scale known from the pixel size is not questioned
+_BETTER = 1.2  # how many times more plausible another scale must be to overrule it
 _NEAR_ONE = 0.02  # a scale this close to 1 is taken as 1: resampling would only blur
+_BACKGROUND, _MYELIN, _AXON = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Match:
-    """A model, ready to run, and the scale at which to run it."""
+    """A model, ready to run, and the scale at which to run it.
+
+    Attributes
+    ----------
+    network, card, sha256
+        The model.
+    scale
+        Network pixels per image pixel.
+    score
+        `plausibility` of what it sees in the middle of the image.
+    reason
+        Why this scale.
+    """
 
     network: TileExactNetwork
     card: Card
     sha256: str
     scale: float
-    """Network pixels per image pixel."""
+    score: float
+    reason: str
 
 
 def match_model(
@@ -70,80 +88,118 @@ def match_model(
     InputError
         No such model, or none at all.
     """
-    names = (
-        [model] if model != "auto" else [c.name for c in available() if c.task == "segmentation"]
-    )
+    names = [model]
+    if model == "auto":
+        names = [card.name for card in available() if card.task == "segmentation"]
     if not names:
         raise InputError(
             "No segmentation model is installed; import one with 'axongen models import'."
         )
     planes = list(image.plane_indices())
-    plane = planes[len(planes) // 2]
-    grey = intensity_range(image, plane)
-    found: list[tuple[float, Match, str]] = []
-    for name in names:
-        network, card, sha256 = load_network(name, device)
-        if card.task != "segmentation":
-            raise InputError(f"Model '{name}' is for {card.task}; choose one for segmentation.")
-        scale, why = _known_scale(card, pixel_size, axon_diameter)
-        if scale is not None and len(names) == 1:
-            score = 1.0
-        elif scale is not None:
-            score = certainty(network, image, plane, grey, scale, device)
-        else:
-            scores = [certainty(network, image, plane, grey, s, device) for s in SCALES]
-            best = int(np.argmax(scores))
-            score, scale = scores[best], SCALES[best]
-            why = "found from the image, its pixel size being unknown"
-        scale = 1.0 if abs(scale - 1) < _NEAR_ONE else scale
-        found.append((score, Match(network, card, sha256, scale), why))
-    score, match, why = max(found, key=lambda entry: entry[0])
-    if len(names) > 1:
-        others = ", ".join(f"{m.card.name} {s:.2f}" for s, m, _ in found if m is not match)
+    view = _View(image, planes[len(planes) // 2])
+    found = [_match(view, name, pixel_size, axon_diameter, device) for name in names]
+    best = max(found, key=lambda match: match.score)
+    if len(found) > 1:
+        others = ", ".join(f"{m.card.name} {m.score:.2f}" for m in found if m is not best)
         yield Notice(
-            f"{match.card.contrast} contrast: model {match.card.name} is the surest of what "
-            f"it sees ({score:.2f}; {others})."
+            f"{best.card.contrast or 'Any'} contrast: what {best.card.name} sees is the most "
+            f"plausible ({best.score:.2f}; {others})."
         )
-    yield Notice(f"Scale {match.scale:.3g} (network pixels per image pixel): {why}.")
-    return match
+    yield Notice(f"Scale {best.scale:.3g} (network pixels per image pixel): {best.reason}.")
+    return best
 
 
-def _known_scale(
-    card: Card, pixel_size: float | None, axon_diameter: float | None
-) -> tuple[float | None, str]:
-    if axon_diameter is not None and card.axon_diameter:
-        return card.axon_diameter / axon_diameter, f"axons of {axon_diameter:g} px, as given"
-    if pixel_size is not None and card.pixel_size is not None:
-        return pixel_size / card.pixel_size, f"{pixel_size:g} um per pixel"
-    return None, ""
+def plausibility(probabilities: npt.NDArray[np.float32]) -> float:
+    """How plausible a segmentation is as a picture of myelinated axons, 0 to 1.
+
+    The mean of the winning probability, times the part of the axons' outline that runs along myelin
+    (not background), times a penalty where next to nothing was found.
+
+    Parameters
+    ----------
+    probabilities
+        (3, H, W): background, myelin, axon.
+    """
+    classes = probabilities.argmax(0)
+    enclosed = exposed = 0
+    for a, b in ((classes[1:], classes[:-1]), (classes[:, 1:], classes[:, :-1])):
+        enclosed += int(np.count_nonzero(a + b == _MYELIN + _AXON))
+        exposed += int(np.count_nonzero((a + b == _AXON) & (a != b)))
+    if enclosed == 0:
+        return 0.0
+    found = float(np.mean(classes != _BACKGROUND))
+    return float(
+        probabilities.max(0).mean() * enclosed / (enclosed + exposed) * min(1, found / 0.2)
+    )
 
 
-def certainty(
-    network: TileExactNetwork,
-    image: Image,
-    plane: tuple[int, ...],
-    grey: IntensityRange,
-    scale: float,
-    device: Device,
-) -> float:
-    """How sure a segmenter is of what it sees at a scale, 0 to 1."""
-    rows, columns = (_middle(length, round(_LOOK / scale)) for length in image.plane_shape)
-    window = grey.normalise(image.read(plane, rows, columns))
-    result: list[npt.NDArray[np.float32]] = []
-    run(
-        predict(
+class _View:
+    """The middle of one plane, normalised as the plane is."""
+
+    def __init__(self, image: Image, plane: tuple[int, ...]) -> None:
+        self.image, self.plane = image, plane
+        self.grey: IntensityRange = intensity_range(image, plane)
+
+    def score(self, network: TileExactNetwork, scale: float, device: Device) -> float:
+        """Plausibility of what a network sees here at a scale."""
+        rows, columns = (_middle(length, round(_LOOK / scale)) for length in self.image.plane_shape)
+        window = self.grey.normalise(self.image.read(self.plane, rows, columns))
+        result: list[npt.NDArray[np.float32]] = []
+        steps = predict(
             network,
-            lambda r, c: window[r, c],
-            lambda _r, _c, values: result.append(values),
-            window.shape,
+            lambda rows, columns: window[rows, columns],
+            lambda _rows, _columns, values: result.append(values),
+            (window.shape[0], window.shape[1]),
             scale=scale,
             device=device,
             tile=max(window.shape),
             activation=lambda logits: torch.softmax(logits, 0),
         )
-    )
-    best = result[0].max(0)
-    return float(best.mean())
+        run(steps)
+        return plausibility(result[-1])
+
+
+def _match(
+    view: _View,
+    name: str,
+    pixel_size: float | None,
+    axon_diameter: float | None,
+    device: Device,
+) -> Match:
+    """A model with the scale that suits it."""
+    network, card, sha256 = load_network(name, device)
+    if card.task != "segmentation":
+        raise InputError(f"Model '{name}' is for {card.task}; choose one for segmentation.")
+    given: float | None = None
+    reason = "found from the image, its pixel size being unknown"
+    if axon_diameter is not None and card.axon_diameter:
+        given = card.axon_diameter / axon_diameter
+        reason = f"axons of {axon_diameter:g} px, as given"
+        score = view.score(network, given, device)
+        return Match(network, card, sha256, _snap(given), score, reason)
+    if pixel_size is not None and card.pixel_size is not None:
+        given = pixel_size / card.pixel_size
+        reason = f"{pixel_size:g} um per pixel"
+        score = view.score(network, given, device)
+        if score >= _CONVINCING:
+            return Match(network, card, sha256, _snap(given), score, reason)
+    scores = [view.score(network, scale, device) for scale in SCALES]
+    best = max(scores)
+    if given is not None:
+        if best < _BETTER * score:
+            return Match(network, card, sha256, _snap(given), score, reason)
+        reason = (
+            f"found from the image, as the axons have not the size that {pixel_size:g} um per "
+            "pixel lets expect"
+        )
+    # Several scales are often all but equally good: the middle of them is the best guess.
+    good = [np.log(s) for s, value in zip(SCALES, scores, strict=True) if value >= 0.97 * best]
+    scale = float(np.exp(np.mean(good)))
+    return Match(network, card, sha256, _snap(scale), best, reason)
+
+
+def _snap(scale: float) -> float:
+    return 1.0 if abs(scale - 1) < _NEAR_ONE else scale
 
 
 def _middle(length: int, size: int) -> slice:

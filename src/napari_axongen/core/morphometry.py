@@ -15,51 +15,15 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import InputError
 from .files import AXON, MYELIN, to_classes, write_text
-from .image import Image, check_pixel_size
+from .image import Image
 from .instances import label_fibres
-from .parameters import PIXEL_SIZE
+from .parameters import MeasureParameters
 from .regions import find_runs, hull_areas, moments, perimeters, strips
 
 Unit: TypeAlias = Literal["um", "px"]
-
-
-class MeasureParameters(BaseModel):
-    """Parameters of `measure`: form, command line and recipe are made from them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    pixel_size: float | None = PIXEL_SIZE
-    axon_shape: Literal["circle", "ellipse"] = Field(
-        "circle",
-        title="Axon shape",
-        description="What a diameter is: that of the circle of equal area, or the minor axis of "
-        "the ellipse of equal second moments.",
-    )
-    exclude_border: bool = Field(
-        False,
-        title="Leave out border fibres",
-        description="Leave fibres that touch the edge of the image out of the table and its means; "
-        "area fractions and density count them all the same.",
-    )
-    min_diameter: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        title="Smallest axon",
-        description="Axons of a smaller equivalent diameter are left out when fibres are found in "
-        "a mask.",
-        json_schema_extra={"unit": "px"},
-    )
-
-    def __init__(self, **values: Any) -> None:
-        # pydantic would wrap the error of a validator; an impossible scale is the user's to mend.
-        if isinstance(values.get("pixel_size"), int | float):
-            check_pixel_size(values["pixel_size"], "the mask")
-        super().__init__(**values)
 
 
 @dataclass(frozen=True)
@@ -231,7 +195,7 @@ def measure(
         The two images do not fit together, or the pixel size cannot be.
     """
     parameters = parameters or MeasureParameters()
-    pixel = check_pixel_size(parameters.pixel_size, "the mask")
+    pixel = parameters.pixel_size
     if labels.ndim != 2 or labels.shape != classes.shape or labels.dtype.kind not in "iu":
         raise InputError(
             f"Fibre labels ({labels.dtype}, shape {labels.shape}) and class image (shape "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .image import PIXEL_SIZE_RANGE
+from .image import PIXEL_SIZE_RANGE, check_pixel_size
 
 DEFAULT_MEMORY = 640
 """Megabytes that one network call may take."""
@@ -72,3 +72,38 @@ class SegmentParameters(BaseModel):
         description="Memory that a network call may take; sets the size of the tiles.",
         json_schema_extra={"unit": "MB"},
     )
+
+
+class MeasureParameters(BaseModel):
+    """Parameters of `measure`: form, command line and recipe are made from them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    pixel_size: float | None = PIXEL_SIZE
+    axon_shape: Literal["circle", "ellipse"] = Field(
+        "circle",
+        title="Axon shape",
+        description="What a diameter is: that of the circle of equal area, or the minor axis of "
+        "the ellipse of equal second moments.",
+    )
+    exclude_border: bool = Field(
+        False,
+        title="Leave out border fibres",
+        description="Leave fibres that touch the edge of the image out of the table and its means; "
+        "area fractions and density count them all the same.",
+    )
+    min_diameter: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        title="Smallest axon",
+        description="Axons of a smaller equivalent diameter are left out when fibres are found in "
+        "a mask.",
+        json_schema_extra={"unit": "px"},
+    )
+
+    def __init__(self, **values: Any) -> None:
+        # pydantic would wrap the error of a validator; an impossible scale is the user's to mend.
+        if isinstance(values.get("pixel_size"), int | float):
+            check_pixel_size(values["pixel_size"], "the mask")
+        super().__init__(**values)

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from napari_axongen.core.surrogate.em_fields import em_field
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import read_image, read_mask
 from napari_axongen.core.image import Image
+from napari_axongen.core.surrogate.em_fields import em_field
 
 MASK_SUFFIX = "_seg-axonmyelin-manual"
 CLASS_THRESHOLDS = (64, 192)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_axongen.core.datasets.augment import Augmentation
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.models.card import NAME_PATTERN
 
 
 class _Section(BaseModel):
@@ -59,7 +60,7 @@ class Optimisation(_Section):
 class Recipe(_Section):
     """One training run of a segmenter."""
 
-    name: str = Field(pattern=r"^[\w.-]+$", title="Name of the model")
+    name: str = Field(pattern=NAME_PATTERN, title="Name of the model")
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
     task: Literal["segmentation"] = "segmentation"
