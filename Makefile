@@ -4,7 +4,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench accuracy clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -28,6 +28,10 @@ lint:  ## set up, then check style, types, layers and the manifest
 bench:  ## set up, then print every figure as a ratio
 	@tools/setup test
 	$(BIN)/python -m benchmarks $(ARGS)
+
+accuracy:  ## set up, then score the shipped segmenters on real images (docs/accuracy.md)
+	@tools/setup test
+	$(BIN)/python -m benchmarks.accuracy
 
 clean:  ## remove .venv and everything made by the targets above
 	rm -rf .venv build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
