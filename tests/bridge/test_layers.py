@@ -101,7 +101,7 @@ def test_time_series_by_its_label():
         (lambda: Image(np.zeros((1, 1), np.uint8)), "1 x 1 pixels"),
         (lambda: Image(np.zeros((1, 10_000), np.uint8)), "1 x 10000 pixels"),
         (lambda: Image(np.zeros((2, 2, 2, 40, 40), np.uint8)), "5 axes"),
-        (lambda: Image(np.zeros((0, 40), np.uint8), contrast_limits=(0, 1)), "empty"),
+        (lambda: Image(np.zeros((0, 40, 40), np.uint8), contrast_limits=(0, 1)), "empty"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # napari's own, of an empty image

@@ -118,3 +118,13 @@ def segment_dock(make_napari_viewer_proxy, network, qtbot):
             )
         )
     docks.clear()
+
+
+def pytest_collection_modifyitems(items):
+    """Let pass a warning that napari silences itself.
+
+    It does so by `warnings.catch_warnings`, which is not made for threads: a worker that starts or
+    ends at that moment (superqt does the same in it) brings the warning back now and then.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB"))

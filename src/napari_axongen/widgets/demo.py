@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import napari
 
 TITLE = "Segment axons and myelin"
+_WINDOW = (1400, 1000)  # px: room for both docks in the picture
 _PAINTED = 500  # ms that a window is given to be painted before its picture is taken
 
 
@@ -50,6 +51,7 @@ def run_demo(headless: bool = False, out: Path | None = None) -> None:
         dock.segmenting.finished.connect(lambda _: dock.open_table())
         napari.run()
         return
+    viewer.window.resize(*_WINDOW)
     try:
         _wait(dock.segmenting)
         table = dock.open_table()
