@@ -78,8 +78,7 @@ def main() -> None:
         lines += [
             f"## {name}",
             "",
-            f"Trained on `{data['root']}` without {held_out}; tested on {held_out}. "
-            "Axon / myelin.",
+            f"Trained on `{data['root']}` without {held_out}; tested on {held_out}. Axon / myelin.",
             "",
             "| image | as a user has it | nothing known | three-level Otsu |",
             "|---|---|---|---|",

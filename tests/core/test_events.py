@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_axongen.core.events import Notice, Progress, Steps, run
 from napari_axongen.core.evaluation import dice
+from napari_axongen.core.events import Notice, Progress, Steps, run
 
 
 def job(log: list[str]) -> Steps[int]:

@@ -16,7 +16,7 @@ import torch
 
 from .device import Device
 from .errors import InputError
-from .events import Notice, Steps, run
+from .events import Notice, Progress, Steps, run
 from .image import Image, IntensityRange, intensity_range
 from .models.card import Card
 from .models.store import available, load_network
@@ -81,7 +81,8 @@ def match_model(
 
     Yields
     ------
-    Notices of what was chosen and why.
+    Progress over the scales that are tried, so that it can be stopped between two of them; Notices
+    of what was chosen and why.
 
     Raises
     ------
@@ -97,7 +98,9 @@ def match_model(
         )
     planes = list(image.plane_indices())
     view = _View(image, planes[len(planes) // 2])
-    found = [_match(view, name, pixel_size, axon_diameter, device) for name in names]
+    found = []
+    for name in names:
+        found.append((yield from _match(view, name, pixel_size, axon_diameter, device)))
     best = max(found, key=lambda match: match.score)
     if len(found) > 1:
         others = ", ".join(f"{m.card.name} {m.score:.2f}" for m in found if m is not best)
@@ -165,7 +168,7 @@ def _match(
     pixel_size: float | None,
     axon_diameter: float | None,
     device: Device,
-) -> Match:
+) -> Steps[Match]:
     """A model with the scale that suits it."""
     network, card, sha256 = load_network(name, device)
     if card.task != "segmentation":
@@ -183,7 +186,10 @@ def _match(
         score = view.score(network, given, device)
         if score >= _CONVINCING:
             return Match(network, card, sha256, _snap(given), score, reason)
-    scores = [view.score(network, scale, device) for scale in SCALES]
+    scores = []
+    for count, scale in enumerate(SCALES):
+        yield Progress(count, len(SCALES), f"finding the scale for {card.name}")
+        scores.append(view.score(network, scale, device))
     best = max(scores)
     if given is not None:
         if best < _BETTER * score:

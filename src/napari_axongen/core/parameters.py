@@ -24,6 +24,17 @@ PIXEL_SIZE: Any = Field(
 )
 
 
+def _smallest_axon(default: float) -> Any:
+    return Field(
+        default,
+        ge=0,
+        le=1000,
+        title="Smallest axon",
+        description="Axons of a smaller equivalent diameter are left out of the fibres.",
+        json_schema_extra={"unit": "px"},
+    )
+
+
 class SegmentParameters(BaseModel):
     """Parameters of `segment`: form, command line and recipe are made from them."""
 
@@ -51,14 +62,7 @@ class SegmentParameters(BaseModel):
         title="Threshold",
         description="Probability of being part of a fibre from which a pixel is counted as such.",
     )
-    min_diameter: float = Field(
-        3.0,
-        ge=0,
-        le=1000,
-        title="Smallest axon",
-        description="Axons of a smaller equivalent diameter are left out of the fibres.",
-        json_schema_extra={"unit": "px"},
-    )
+    min_diameter: float = _smallest_axon(3.0)
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
         title="Device",
@@ -92,15 +96,7 @@ class MeasureParameters(BaseModel):
         description="Leave fibres that touch the edge of the image out of the table and its means; "
         "area fractions and density count them all the same.",
     )
-    min_diameter: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        title="Smallest axon",
-        description="Axons of a smaller equivalent diameter are left out when fibres are found in "
-        "a mask.",
-        json_schema_extra={"unit": "px"},
-    )
+    min_diameter: float = _smallest_axon(0.0)
 
     def __init__(self, **values: Any) -> None:
         # pydantic would wrap the error of a validator; an impossible scale is the user's to mend.

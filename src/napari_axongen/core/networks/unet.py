@@ -81,16 +81,26 @@ class UNet(TileExactNetwork):
 
 
 def receptive_radius(levels: int) -> int:
-    """How far from a pixel the U-Net looks, in pixels.
+    """How far from a pixel the U-Net looks, in pixels: exact, for the worst place on the stride.
 
-    At a level of resolution 1/s each 3x3 convolution looks s pixels further; an encoder block has
-    two and a decoder block two. Bilinear upsampling from 1/(2s) reaches one coarse pixel (2s)
-    further, and pooling to 1/(2s) at most 2s - 1 within its cell; both are counted whole.
+    Followed back from one output pixel: an interval of pixels at each level, which two 3x3
+    convolutions widen by 2, pooling maps to pairs, and bilinear upsampling to both neighbours.
     """
-    radius = 0
-    for level in range(levels):
-        scale = 2**level
-        deepest = level == levels - 1
-        radius += 2 * scale + (0 if deepest else 2 * scale)  # convolutions down and up
-        radius += 0 if deepest else 2 * scale + 2 * scale  # pooling to and upsampling from below
-    return radius
+
+    def encoder(level: int, low: int, high: int) -> tuple[int, int]:
+        low, high = low - 2, high + 2
+        return (low, high) if level == 0 else encoder(level - 1, 2 * low, 2 * high + 1)
+
+    def decoder(level: int, low: int, high: int) -> tuple[int, int]:
+        if level == levels - 1:
+            return encoder(level, low, high)
+        low, high = low - 2, high + 2
+        skip = encoder(level, low, high)
+        below = decoder(level + 1, (low - 1) // 2, (high + 1) // 2)
+        return min(skip[0], below[0]), max(skip[1], below[1])
+
+    reach = 0
+    for pixel in range(2 ** (levels - 1)):
+        low, high = decoder(0, pixel, pixel)
+        reach = max(reach, pixel - low, high - pixel)
+    return reach
