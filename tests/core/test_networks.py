@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from napari_axongen.core.networks import build
+from napari_axongen.core.networks import build, fold_batch_norm
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3, 4])
@@ -38,6 +38,22 @@ def pooling_by_mean() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(functional, "max_pool2d", functional.avg_pool2d)
         yield
+
+
+def test_folding_the_normalisation_changes_nothing_but_the_time() -> None:
+    torch.manual_seed(0)
+    network = build({"name": "unet", "channels": [4, 6, 8]})
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.rand(2, 1, 32, 32))
+    network.eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    folded = fold_batch_norm(network)
+    x = torch.rand(1, 1, 48, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(x), network(x), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 def test_sizes() -> None:

@@ -131,7 +131,8 @@ def write_image(
         if pixel_size is not None and pixel_size > _FINEST_PNG:
             options = {"dpi": (25400.0 / pixel_size,) * 2}
         with atomic_path(target) as partial:
-            PIL.Image.fromarray(array).save(partial, format="PNG", **options)
+            # Level 3 packs masks and micrographs all but as small as 6, in half the time.
+            PIL.Image.fromarray(array).save(partial, format="PNG", compress_level=3, **options)
     else:
         raise InputError(f"{target} has an ending that is not written; name it .png or .tif.")
 

@@ -20,7 +20,7 @@ from .events import Notice, Progress, Steps, run
 from .image import Image, IntensityRange, intensity_range
 from .models.card import Card
 from .models.store import available, load_network
-from .networks import TileExactNetwork
+from .networks import TileExactNetwork, fold_batch_norm
 from .tiling import predict
 
 SCALES = tuple(float(2**exponent) for exponent in np.arange(-4, 1.51, 0.5))
@@ -173,6 +173,7 @@ def _match(
     network, card, sha256 = load_network(name, device)
     if card.task != "segmentation":
         raise InputError(f"Model '{name}' is for {card.task}; choose one for segmentation.")
+    network = fold_batch_norm(network)
     given: float | None = None
     reason = "found from the image, its pixel size being unknown"
     if axon_diameter is not None and card.axon_diameter:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .base import TileExactNetwork
+from .base import TileExactNetwork, fold_batch_norm
 from .unet import UNet
 
 NETWORKS: dict[str, type[TileExactNetwork]] = {"unet": UNet}
@@ -35,4 +35,4 @@ def build(network: Mapping[str, Any]) -> TileExactNetwork:
         raise ValueError(f"network '{name}' does not take these arguments: {error}") from error
 
 
-__all__ = ["NETWORKS", "TileExactNetwork", "UNet", "build"]
+__all__ = ["NETWORKS", "TileExactNetwork", "UNet", "build", "fold_batch_norm"]
