@@ -8,11 +8,14 @@ network that meets the other microscope's contrast sees axons without their myel
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from .device import Device
 from .errors import InputError
@@ -29,6 +32,7 @@ SCALES = tuple(float(2**exponent) for exponent in np.arange(-4, 1.51, 0.5))
 _LOOK = 256  # side, in network pixels, of the part of the image that is looked at
 _CONVINCING = 0.6  # plausibility from which a scale known from the pixel size is not questioned
 _BETTER = 1.2  # how many times more plausible another scale must be to overrule it
+_FLAT = 1.5  # factor by which the size of the axons may move the scale that was found
 _NEAR_ONE = 0.02  # a scale this close to 1 is taken as 1: resampling would only blur
 _BACKGROUND, _MYELIN, _AXON = 0, 1, 2
 
@@ -136,6 +140,17 @@ def plausibility(probabilities: npt.NDArray[np.float32]) -> float:
     )
 
 
+def median_axon_diameter(axons: Iterable[npt.NDArray[np.bool_]]) -> float:
+    """Median equivalent diameter (px) of the axons in some masks; 0 when there is none.
+
+    Specks of less than 20 pixels are not counted.
+    """
+    areas = [np.bincount(ndimage.label(mask)[0].ravel())[1:] for mask in axons]
+    large = np.concatenate(areas)
+    large = large[large >= 20]
+    return float(np.median(2 * np.sqrt(large / math.pi))) if large.size else 0.0
+
+
 class _View:
     """The middle of one plane, normalised as the plane is."""
 
@@ -143,8 +158,11 @@ class _View:
         self.image, self.plane = image, plane
         self.grey: IntensityRange = intensity_range(image, plane)
 
-    def score(self, network: TileExactNetwork, scale: float, device: Device) -> float:
-        """Plausibility of what a network sees here at a scale."""
+    def look(self, network: TileExactNetwork, scale: float, device: Device) -> tuple[float, float]:
+        """Plausibility of what a network sees at a scale, and its median axon diameter.
+
+        The diameter is in image pixels.
+        """
         rows, columns = (_middle(length, round(_LOOK / scale)) for length in self.image.plane_shape)
         window = self.grey.normalise(self.image.read(self.plane, rows, columns))
         result: list[npt.NDArray[np.float32]] = []
@@ -159,7 +177,8 @@ class _View:
             activation=lambda logits: torch.softmax(logits, 0),
         )
         run(steps)
-        return plausibility(result[-1])
+        found = result[-1]
+        return plausibility(found), median_axon_diameter([found.argmax(0) == _AXON])
 
 
 def _match(
@@ -179,19 +198,20 @@ def _match(
     if axon_diameter is not None and card.axon_diameter:
         given = card.axon_diameter / axon_diameter
         reason = f"axons of {axon_diameter:g} px, as given"
-        score = view.score(network, given, device)
+        score, _ = view.look(network, given, device)
         return Match(network, card, sha256, _snap(given), score, reason)
     if pixel_size is not None and card.pixel_size is not None:
         given = pixel_size / card.pixel_size
         reason = f"{pixel_size:g} um per pixel"
-        score = view.score(network, given, device)
+        score, _ = view.look(network, given, device)
         if score >= _CONVINCING:
             return Match(network, card, sha256, _snap(given), score, reason)
-    scores = []
-    for count, scale in enumerate(SCALES):
+    best, scale, diameter = 0.0, 1.0, 0.0
+    for count, candidate in enumerate(SCALES):
         yield Progress(count, len(SCALES), f"finding the scale for {card.name}")
-        scores.append(view.score(network, scale, device))
-    best = max(scores)
+        seen, size = view.look(network, candidate, device)
+        if seen > best:
+            best, scale, diameter = seen, candidate, size
     if given is not None:
         if best < _BETTER * score:
             return Match(network, card, sha256, _snap(given), score, reason)
@@ -199,9 +219,11 @@ def _match(
             f"found from the image, as the axons have not the size that {pixel_size:g} um per "
             "pixel lets expect"
         )
-    # Several scales are often all but equally good: the middle of them is the best guess.
-    good = [np.log(s) for s, value in zip(SCALES, scores, strict=True) if value >= 0.97 * best]
-    scale = float(np.exp(np.mean(good)))
+    if card.axon_diameter and diameter:
+        # Plausibility is flat near its peak; there the size of the axons says where they were
+        # learnt. They are measured in image pixels here.
+        correction = card.axon_diameter / (diameter * scale)
+        scale *= min(max(correction, 1 / _FLAT), _FLAT)
     return Match(network, card, sha256, _snap(scale), best, reason)
 
 

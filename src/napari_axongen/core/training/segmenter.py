@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from napari_axongen.core.datasets.augment import random_crop
@@ -25,6 +24,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
 from napari_axongen.core.image import intensity_range
+from napari_axongen.core.matching import median_axon_diameter
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import build
@@ -65,7 +65,9 @@ class SegmentationTask:
         # Between one vote an image and one vote a pixel: small images are not drowned.
         votes = np.sqrt([classes.numel() for _, classes in self.images])
         self.chances = votes / votes.sum()
-        self.axon_diameter = median_axon_diameter([classes.numpy() for _, classes in self.images])
+        self.axon_diameter = median_axon_diameter(
+            [classes.numpy() == CLASSES.index("axon") for _, classes in self.images]
+        )
 
     def step(self, step: int) -> dict[str, float]:
         """One step of AdamW on the batch of this step, and of the moving average."""
@@ -152,20 +154,6 @@ class SegmentationTask:
 def class_values_of(indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Class indices 0, 1, 2 as mask values 0, 127, 255."""
     return np.array([0, 127, 255], dtype=np.uint8)[indices]
-
-
-def median_axon_diameter(classes: list[npt.NDArray[np.uint8]]) -> float:
-    """Median equivalent diameter (px) of the axons in some class images (2 = axon).
-
-    Specks of less than 20 pixels are not counted.
-    """
-    areas: list[npt.NDArray[np.int64]] = []
-    for plane in classes:
-        labels, _ = ndimage.label(plane == 2)
-        areas.append(np.bincount(labels.ravel())[1:])
-    large = np.concatenate(areas)
-    large = large[large >= 20]
-    return float(np.median(2 * np.sqrt(large / math.pi))) if large.size else 0.0
 
 
 def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
