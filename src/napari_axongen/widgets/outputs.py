@@ -118,9 +118,7 @@ class SegmentationLayers:
             **looks,
         )
         if output == "fibres":
-            layer.contour = (
-                FIBRE_CONTOUR  # lines over the masks' areas: all three can be seen at once
-            )
+            show_outlines(layer)
 
     def _place(self, layer: Labels) -> None:
         """The source may have been calibrated since; each of these draws the layer anew."""
