@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from napari_axongen.core.parameters import DEFAULT_MEMORY
+
 DISCOVER = """
 import pathlib, sys
 from npe2 import PluginManifest
@@ -157,7 +159,7 @@ from napari.settings import get_plugin_settings
 settings = get_plugin_settings("napari-axongen")
 print(settings.computing.device, settings.computing.memory, settings.segment.instances)
 """
-    assert call("-c", code).splitlines()[-1] == "auto 1024 True"
+    assert call("-c", code).splitlines()[-1] == f"auto {DEFAULT_MEMORY} True"
 
 
 def test_base_dependencies_name_no_qt_binding(pyproject: dict[str, Any]) -> None:
