@@ -58,7 +58,7 @@ def segmentation() -> list[Row]:
     device = choose_device()
     network, card, _ = load_network(MODEL, device)
     network = fold_batch_norm(network)  # as it is run: the harder comparison
-    field = em_field((SIDE, SIDE), "sem", seed=1)
+    field = em_field((SIDE, SIDE), "sem", pixel_size=card.pixel_size, seed=1)
     parameters = SegmentParameters(model=MODEL, pixel_size=card.pixel_size)
     x = torch.rand(1, 1, SIDE, SIDE).to(device.torch).contiguous(memory_format=device.memory_format)
 
@@ -106,9 +106,10 @@ def memory() -> list[Row]:
         from napari_axongen.core.models.store import load_network
         from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
         from napari_axongen.core.segmentation import segment_steps
+        from napari_axongen.core.surrogate.em_fields import em_field
         network, card, _ = load_network({MODEL!r}, choose_device("cpu"))
-        tile = np.random.default_rng(0).integers(0, 255, (512, 512), dtype=np.uint8)
-        image = Image.from_array(np.tile(tile, (16, 16)), pixel_size=card.pixel_size)
+        tile = em_field((1024, 1024), "sem", pixel_size=card.pixel_size, seed=1).image
+        image = Image.from_array(np.tile(tile, (8, 8)), pixel_size=card.pixel_size)
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         before = peak()
         parameters = SegmentParameters(model={MODEL!r}, device="cpu")

@@ -187,7 +187,7 @@ def intensity_range(image: Image, plane: tuple[int, ...]) -> IntensityRange:
     """
     height, width = image.plane_shape
     step = max(1, math.isqrt(height * width // _SAMPLE))
-    strip = max(1, step * (1 << 10))
+    strip = step * max(1, _SAMPLE // (width * step))
     parts = [
         image.read(plane, slice(start, min(start + strip, height)))[::step, ::step].ravel()
         for start in range(0, height, strip)

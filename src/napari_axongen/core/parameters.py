@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .image import PIXEL_SIZE_RANGE, check_pixel_size
 
-DEFAULT_MEMORY = 640
+DEFAULT_MEMORY = 512
 """Megabytes that one network call may take."""
 
 PIXEL_SIZE: Any = Field(

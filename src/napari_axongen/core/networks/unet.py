@@ -75,7 +75,8 @@ class UNet(TileExactNetwork):
         skips.pop()
         for block in self.decoder:
             x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = block(torch.cat([x, skips.pop()], dim=1))
+            x = torch.cat([x, skips.pop()], dim=1)  # a line of its own: frees both parts
+            x = block(x)
         result: Tensor = self.head(x)
         return result
 
