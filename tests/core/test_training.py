@@ -210,6 +210,23 @@ def test_bad_networks_and_missing_data_are_said(tmp_path: Path) -> None:
         train(tmp_path / "b", data={"source": "bids", "root": "nowhere", "validation": ["sub-1"]})
 
 
+def test_a_run_can_start_from_a_model(finished: Path, tmp_path: Path) -> None:
+    model = str(finished / "model.safetensors")
+    setting = RECIPE["optimisation"] | {"steps": 1, "learning_rate": 1e-9, "warm_up": 0}
+    train(tmp_path / "run", start=model, optimisation=setting)
+    before = load_file(model)
+    after = load_file(tmp_path / "run" / "model.safetensors")
+    # One all but idle step: the weights are those of the model, and not of the seed.
+    weights = [key for key in before if key.endswith("0.weight")]
+    assert all(torch.allclose(after[key], before[key], atol=1e-5) for key in weights)
+
+
+def test_a_start_of_another_network_is_refused(finished: Path, tmp_path: Path) -> None:
+    model = str(finished / "model.safetensors")
+    with pytest.raises(InputError, match="cannot start from model"):
+        train(tmp_path / "run", start=model, network={"name": "unet", "channels": [4, 8]})
+
+
 def test_shipped_recipes_are_valid() -> None:
     folder = Path(__file__).parents[2] / "recipes"
     recipes = [load_recipe(path) for path in sorted(folder.glob("*.yaml"))]

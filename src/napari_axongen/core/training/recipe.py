@@ -66,6 +66,12 @@ class Recipe(_Section):
     task: Literal["segmentation"] = "segmentation"
     contrast: Literal["TEM", "SEM"]
     network: dict[str, Any] = Field(title="Network", description="Name and arguments.")
+    start: str | None = Field(
+        None,
+        title="Start",
+        description="Model of the same network, by name or file, whose weights the run begins "
+        "with; omitted, random ones.",
+    )
     pixel_size: float | None = Field(
         None, gt=0, title="Working pixel size", json_schema_extra={"unit": "um"},
         description="Images are brought to it; omitted, they are taken as they are.",

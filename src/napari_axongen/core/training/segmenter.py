@@ -26,8 +26,8 @@ from napari_axongen.core.events import run
 from napari_axongen.core.image import intensity_range
 from napari_axongen.core.matching import median_axon_diameter
 from napari_axongen.core.models.card import Card
-from napari_axongen.core.models.store import save_model
-from napari_axongen.core.networks import build
+from napari_axongen.core.models.store import load_network, save_model
+from napari_axongen.core.networks import TileExactNetwork, build
 from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
 from napari_axongen.core.tiling import resample_image
 
@@ -53,6 +53,8 @@ class SegmentationTask:
             network = build(recipe.network)
         except ValueError as error:
             raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        if recipe.start is not None:
+            _begin_with(recipe.start, network)
         network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
         self.modules = {"network": network, "average": copy.deepcopy(network).eval()}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
@@ -154,6 +156,18 @@ class SegmentationTask:
 def class_values_of(indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Class indices 0, 1, 2 as mask values 0, 127, 255."""
     return np.array([0, 127, 255], dtype=np.uint8)[indices]
+
+
+def _begin_with(model: str, network: TileExactNetwork) -> None:
+    """Copy the weights of a model into a network of the same kind."""
+    start, card, _ = load_network(model, "cpu")
+    try:
+        network.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"The run cannot start from model '{model}': its network {card.network} is not that of "
+            "the recipe."
+        ) from error
 
 
 def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
