@@ -71,11 +71,8 @@ def test_the_demo_without_a_screen_leaves_its_files(
     import napari
 
     from napari_axongen.bridge import samples
-    from napari_axongen.core.models.store import available
     from napari_axongen.widgets.demo import run_demo
 
-    if not any(card.task == "segmentation" for card in available()):
-        pytest.skip("no segmentation model is shipped yet")
     monkeypatch.setattr(samples, "FIELD_SHAPE", (256, 256))
     monkeypatch.setattr(napari, "Viewer", make_napari_viewer)
     run_demo(headless=True, out=tmp_path)
