@@ -130,7 +130,8 @@ def _masks(
     plane: Plane, probabilities: npt.NDArray[np.uint8], threshold: float
 ) -> Steps[npt.NDArray[np.uint8]]:
     """Yield the masks of one plane; return its classes."""
-    from napari_axongen.core.segmentation import AXON, MYELIN, class_values
+    from napari_axongen.core.files import AXON, MYELIN
+    from napari_axongen.core.segmentation import class_values
 
     classes = class_values(probabilities, threshold)
     for name, value in (("myelin", MYELIN), ("axon", AXON)):

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.files import read_image, to_classes, write_text
+from napari_axongen.core.files import csv_text, read_image, to_classes, write_text
 from napari_axongen.core.instances import label_fibres
 from napari_axongen.core.morphometry import Morphometry, measure
 from napari_axongen.core.parameters import MeasureParameters
@@ -92,8 +85,8 @@ class Tables:
         )
         summary = out.with_name(f"{out.stem}_summary.csv")
         recipe = out.with_suffix(".json")
-        write_text(out, _csv(["image", *first.fibres], fibres))
-        write_text(summary, _csv(["image", *first.image], images))
+        write_text(out, csv_text(["image", *first.fibres], fibres))
+        write_text(summary, csv_text(["image", *first.image], images))
         sizes = {
             name: one.parameters.pixel_size
             for name, one in zip(self.names, self._measured, strict=True)
@@ -104,18 +97,3 @@ class Tables:
         }
         write_text(recipe, json.dumps(content, indent=2) + "\n")
         return out, summary, recipe
-
-
-def _csv(header: list[str], rows: Iterable[list[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    """A number with seven digits; nothing for one that is not there."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    return f"{value:.7g}" if math.isfinite(value) else ""

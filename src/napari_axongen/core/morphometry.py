@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .files import AXON, MYELIN, to_classes, write_text
+from .files import AXON, MYELIN, csv_text, to_classes, write_text
 from .image import Image
 from .instances import label_fibres
 from .parameters import MeasureParameters
@@ -150,11 +148,8 @@ class Morphometry:
         """
         table = Path(path)
         summary = table.with_name(f"{table.stem}_image.json")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.fibres)
-        writer.writerows(zip(*(_cells(values) for values in self.fibres.values()), strict=True))
-        write_text(table, text.getvalue())
+        rows = zip(*(values.tolist() for values in self.fibres.values()), strict=True)
+        write_text(table, csv_text(self.fibres, rows))
         figures = {
             key: value if math.isfinite(value) else None for key, value in self.image.items()
         }
@@ -162,12 +157,6 @@ class Morphometry:
             summary, json.dumps({"image": figures, "recipe": self.recipe()}, indent=2) + "\n"
         )
         return table, summary
-
-
-def _cells(values: NDArray[Any]) -> Iterable[str]:
-    if values.dtype.kind != "f":
-        return map(str, values.astype(np.int64).tolist())
-    return ("" if math.isnan(value) else f"{value:.7g}" for value in values.tolist())
 
 
 def measure(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .device import Device, choose_device
 from .events import Notice, Partial, Progress, Steps
+from .files import AXON, BACKGROUND, MYELIN
 from .image import Image, check_pixel_size, intensity_range
 from .matching import Match, match_model
 from .networks import TileExactNetwork
@@ -20,8 +21,6 @@ from .parameters import DEFAULT_MEMORY, SegmentParameters
 from .tiling import predict
 
 CLASSES = ("background", "myelin", "axon")
-BACKGROUND, MYELIN, AXON = 0, 127, 255
-"""Values of a class image, as in AxonDeepSeg's masks."""
 
 
 @dataclass(frozen=True)

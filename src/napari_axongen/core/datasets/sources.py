@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.files import read_image, read_mask
+from napari_axongen.core.files import AXON, BACKGROUND, MYELIN, read_image, read_mask
 from napari_axongen.core.image import Image
 from napari_axongen.core.surrogate.em_fields import em_field
 
 MASK_SUFFIX = "_seg-axonmyelin-manual"
-CLASS_THRESHOLDS = (64, 192)
-"""Masks hold 0, 127 or 128, and 255; stray values between are split half-way."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,11 @@ class LabelledImage:
     image: Image
     classes: npt.NDArray[np.uint8]
     animal: str
+
+
+def class_indices(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Class indices 0 background, 1 myelin, 2 axon of a mask of 0, 127 and 255."""
+    return np.searchsorted((BACKGROUND, MYELIN, AXON), mask).astype(np.uint8)
 
 
 def data_folder(name: str | Path) -> Path:
@@ -87,8 +90,7 @@ def load_bids(root: Path) -> list[LabelledImage]:
                 "they must have the same size."
             )
         grey = Image(image.read(()), "YX", image.pixel_size, path.name)
-        classes = np.digitize(mask, CLASS_THRESHOLDS).astype(np.uint8)
-        found.append(LabelledImage(grey, classes, subject))
+        found.append(LabelledImage(grey, class_indices(mask), subject))
     if not found:
         raise InputError(
             f"{root} holds no labelled image (sub-*/micr/*.png with derivatives/labels/.../"
@@ -106,7 +108,7 @@ def make_fields(
     return [
         LabelledImage(
             Image(field.image.astype(np.float32), "YX", field.pixel_size, f"field {index}"),
-            np.digitize(field.classes, CLASS_THRESHOLDS).astype(np.uint8),
+            class_indices(field.classes),
             f"sub-{index}",
         )
         for index, field in enumerate(fields)

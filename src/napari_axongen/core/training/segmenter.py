@@ -7,13 +7,13 @@ import math
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.datasets.sources import (
     LabelledImage,
+    class_indices,
     data_folder,
     load_bids,
     make_fields,
@@ -95,9 +95,10 @@ class SegmentationTask:
                     self.modules["average"], image.image, (), scale=scale, device=self.device
                 )
             )
-            found, truth = class_values(probabilities), class_values_of(image.classes)
-            scores["val_dice_axon"].append(dice(found == 255, truth == 255))
-            scores["val_dice_myelin"].append(dice(found == 127, truth == 127))
+            found = class_indices(class_values(probabilities))
+            for name, values in scores.items():
+                index = CLASSES.index(name.removeprefix("val_dice_"))
+                values.append(dice(found == index, image.classes == index))
         return {name: float(np.mean(values)) for name, values in scores.items()}
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
@@ -151,11 +152,6 @@ class SegmentationTask:
                 value.lerp_(new[name], 1 - decay)
             else:
                 value.copy_(new[name])
-
-
-def class_values_of(indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Class indices 0, 1, 2 as mask values 0, 127, 255."""
-    return np.array([0, 127, 255], dtype=np.uint8)[indices]
 
 
 def _begin_with(model: str, network: TileExactNetwork) -> None:
