@@ -77,6 +77,14 @@ class AxonParameters(Group):
     branch_profile: Profile = Field(
         "cosine", title="Daughters' profile", description="Course of a daughter's brightness."
     )
+    variation: Number = number(
+        1,
+        0,
+        1,
+        "Variation",
+        "How far the brightness may go from its start towards the ends of its distribution.",
+        per="branch",
+    )
     periods: Number = number(
         Uniform(uniform=(0.1, 2)),
         0,
@@ -109,6 +117,15 @@ class AxonParameters(Group):
         "Without crossings: distance from a branch point, in thicknesses, within which a daughter "
         "may overlap its mother.",
         per="branch",
+    )
+    oblique: Number = number(
+        0,
+        0,
+        1,
+        "Oblique",
+        "Part of the axons that enter anywhere along the edge, at any angle; the others enter at "
+        "right angles in its middle half.",
+        per="image",
     )
     starts_inside: Number = number(
         0, 0, 1, "Starts inside", "Part of the axons that start within the field.", per="image"
