@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import time
+import weakref
 
 import pytest
 from napari.utils import progress
@@ -178,6 +179,43 @@ def test_activity_dock_shows_the_progress_and_lets_go_of_it(job, qtbot, capsys):
     assert seen == [(1, 4), (4, 4)]
     assert set(progress._all_instances) == before
     assert capsys.readouterr().err == ""
+
+
+def test_a_job_without_a_title_leaves_the_activity_dock_alone(qtbot):
+    before, seen, failures = set(progress._all_instances), [], []
+    job = Job(None)
+    job.progress.connect(lambda *_: seen.append(set(progress._all_instances) - before))
+    with qtbot.waitSignal(job.finished):
+        job.start(steps_of([Progress(1, 4), Progress(4, 4)], pause=0.15))
+    assert seen == [set(), set()]
+
+    def refuse():
+        raise InputError("Nothing to show.")
+
+    shown = len(notification_manager.records)
+    job.failed.connect(failures.append)
+    with qtbot.waitSignal(job.failed):
+        job.start(refuse)
+    assert failures == ["Nothing to show."]
+    assert len(notification_manager.records) == shown
+
+
+def test_results_are_let_go_of(job, qtbot):
+    class Result:
+        pass
+
+    def steps():
+        yield Progress(0, 1)
+        return Result()
+
+    kept = []
+    job.finished.disconnect()
+    job.finished.connect(lambda result: kept.append(weakref.ref(result)))
+    for _ in range(3):
+        with qtbot.waitSignal(job.finished):
+            job.start(steps)
+    gc.collect()
+    assert [result() for result in kept] == [None, None, None]
 
 
 def test_a_job_that_is_dropped_stops_its_thread_and_its_bar(qtbot):

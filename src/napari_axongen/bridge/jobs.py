@@ -37,12 +37,19 @@ class _Failure:
 class Job(QObject):
     """One place of work: at most one generator runs, and the last one asked for wins.
 
+    Parameters
+    ----------
+    title
+        Of its bar in the activity dock. None for work that comes many times a second: it has no
+        bar, and a failure is told by the signal alone.
+
     Signals
     -------
     finished(result)
         The generator came to its end and returned ``result``.
     failed(message)
-        It could not; the sentence has been shown as a notification already.
+        It could not; the sentence has been shown as a notification already, unless the job is
+        without a title.
     stopped()
         It was cancelled.
     notice(text, level), progress(done, total, eta, message), yielded(anything else)
@@ -60,10 +67,11 @@ class Job(QObject):
     yielded = Signal(object)
     running_changed = Signal(bool)
 
-    def __init__(self, title: str, parent: QObject | None = None) -> None:
+    def __init__(self, title: str | None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._title = title
         self._run: _Run | None = None
+        self._guard: weakref.finalize[[], Job] | None = None
         self._next: OpenSteps | None = None
 
     @property
@@ -83,7 +91,7 @@ class Job(QObject):
         run.yielded.connect(self.yielded)
         run.ended.connect(self._on_ended)
         # a job that is deleted with its dock cannot stop its thread itself
-        weakref.finalize(self, run.stop)
+        self._guard = weakref.finalize(self, run.stop)
         run.start()
         self.running_changed.emit(True)
 
@@ -95,6 +103,8 @@ class Job(QObject):
 
     def _on_ended(self, outcome: Any, was_stopped: bool) -> None:
         self._run = None
+        if self._guard is not None:
+            self._guard.detach()  # it would keep every run, and its result, as long as the job
         if self._next is not None:
             following, self._next = self._next, None
             self.start(following)
@@ -103,7 +113,8 @@ class Job(QObject):
         if was_stopped:
             self.stopped.emit()
         elif isinstance(outcome, _Failure):
-            show_error(outcome.message)
+            if self._title is not None:
+                show_error(outcome.message)
             self.failed.emit(outcome.message)
         else:
             self.finished.emit(outcome)
@@ -123,14 +134,14 @@ class _Run(QObject):
 
     _alive: ClassVar[set[_Run]] = set()
 
-    def __init__(self, open_steps: OpenSteps, title: str) -> None:
+    def __init__(self, open_steps: OpenSteps, title: str | None) -> None:
         super().__init__()
         self._stopping = threading.Event()
         self._opened: list[Steps[Any]] = []
         self._outcome: Any = None
         self._began: tuple[float, int] | None = None
         # tqdm would write to the terminal as well: the window is enough
-        self._bar = progress(total=0, desc=title, file=io.StringIO())
+        self._bar = None if title is None else progress(total=0, desc=title, file=io.StringIO())
         # superqt's worker, not napari's: that one reports errors and warnings by itself
         self._worker: GeneratorWorker[Any, None, Any] = create_worker(
             _relay,
@@ -172,9 +183,10 @@ class _Run(QObject):
         since, first = self._began
         done = event.done - first
         eta = (now - since) / done * (event.total - event.done) if done > 0 else None
-        if self._bar.total != event.total:
-            self._bar.total = event.total
-        self._bar.update(event.done - self._bar.n)
+        if self._bar is not None:
+            if self._bar.total != event.total:
+                self._bar.total = event.total
+            self._bar.update(event.done - self._bar.n)
         self.progress.emit(event.done, event.total, eta, event.message)
 
     def _on_returned(self, outcome: Any) -> None:
@@ -188,7 +200,8 @@ class _Run(QObject):
 
     def _on_finished(self) -> None:
         self._alive.discard(self)
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         # a viewer that closes does quit its workers, without asking the job
         for steps in self._opened:
             steps.close()
