@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
+from .core.checking import checked
 from .core.errors import InputError
 from .core.events import Event, run
 from .core.image import Image, check_pixel_size
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from .core.morphometry import Morphometry
     from .core.segmentation import Segmentation
     from .core.training import Recipe
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def segment(
@@ -141,26 +138,6 @@ def train(
     if isinstance(recipe, str | os.PathLike):
         recipe = load_recipe(Path(recipe))
     return run(train_steps(recipe, Path(out), resume, device), on_event)
-
-
-def checked(model: type[M], values: Mapping[str, Any]) -> M:
-    """Make a parameter model; what is wrong with a value is said in one sentence.
-
-    Raises
-    ------
-    InputError
-        An unknown parameter, or a value of the wrong type or out of bounds.
-    """
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(model.model_fields)
-            raise InputError(f"There is no parameter '{name}'; known: {known}.") from error
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        raise InputError(f"Parameter '{name}' is {first['input']!r}: {message}.") from error
 
 
 def _image(image: Any, pixel_size: float | None) -> Image:

@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from napari_axongen.api import checked
+from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
 
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_axongen.api import checked
+from napari_axongen.core.checking import checked
 
 _LARGEST_INT = 2**31 - 1
 

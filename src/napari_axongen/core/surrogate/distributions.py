@@ -12,14 +12,27 @@ In JSON a distribution is an object with one key::
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import ValidationInfo
 
 
 class _Distribution(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    takes: ClassVar[str]
 
 
 Pair: TypeAlias = tuple[float, float]
@@ -28,6 +41,7 @@ Pair: TypeAlias = tuple[float, float]
 class Uniform(_Distribution):
     """All values from the first to the second are as likely; whole numbers include both."""
 
+    takes = "[least, greatest]"
     uniform: Pair
 
     @model_validator(mode="after")
@@ -43,6 +57,7 @@ class Uniform(_Distribution):
 class LogUniform(_Distribution):
     """The logarithm is uniform from that of the first to that of the second."""
 
+    takes = "[least, greatest]"
     log_uniform: Annotated[Pair, Field(alias="log-uniform")]
 
     @model_validator(mode="after")
@@ -60,6 +75,7 @@ class LogUniform(_Distribution):
 class Normal(_Distribution):
     """Mean and standard deviation, cut off at the bounds of the parameter."""
 
+    takes = "[mean, standard deviation]"
     normal: Pair
 
     @model_validator(mode="after")
@@ -75,6 +91,7 @@ class Normal(_Distribution):
 class LogNormal(_Distribution):
     """Median and standard deviation of the natural logarithm, cut off at the bounds."""
 
+    takes = "[median, standard deviation of the logarithm]"
     log_normal: Annotated[Pair, Field(alias="log-normal")]
 
     @model_validator(mode="after")
@@ -92,6 +109,7 @@ class LogNormal(_Distribution):
 class Choice(_Distribution):
     """One of the numbers, each as likely."""
 
+    takes = "[a, b, ...]"
     choice: Annotated[tuple[float, ...], Field(min_length=1, max_length=1000)]
 
     def values(self) -> tuple[float, ...]:
@@ -101,6 +119,15 @@ class Choice(_Distribution):
 
 Distribution: TypeAlias = Uniform | LogUniform | Normal | LogNormal | Choice
 Number: TypeAlias = float | Distribution
+
+FORMS: Mapping[str, type[_Distribution]] = {
+    "uniform": Uniform,
+    "log-uniform": LogUniform,
+    "normal": Normal,
+    "log-normal": LogNormal,
+    "choice": Choice,
+}
+"""Distributions by their name in a file."""
 
 
 def number(
@@ -132,34 +159,25 @@ def number(
 
 
 class Group(BaseModel):
-    """Parameters that belong together; each `number` is checked against its bounds."""
+    """Parameters that belong together; each `number` is read and checked against its bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    @field_validator("*", mode="after")
+    @field_validator("*", mode="before")
     @classmethod
-    def _within_bounds(cls, value: Any, info: ValidationInfo) -> Any:
-        extra = cls.model_fields[info.field_name or ""].json_schema_extra
-        if not isinstance(extra, dict) or "low" not in extra or isinstance(value, bool):
-            return value
-        low, high = float(extra["low"]), float(extra["high"])  # type: ignore[arg-type]
-        for part in _values(value):
-            if not low <= part <= high:  # NaN, too, is not
-                raise ValueError(f"{part:g} is outside {low:g} to {high:g}")
-            if extra["integer"] and part != int(part) and not isinstance(value, Normal | LogNormal):
-                raise ValueError(f"{part:g} is not a whole number")
-        return value
+    def _read_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        return _read(value, field) if is_number(field) else value
 
 
-def _values(value: Number) -> tuple[float, ...]:
-    return (float(value),) if isinstance(value, int | float) else value.values()
+def is_number(field: FieldInfo) -> bool:
+    """Whether a field was made by `number`."""
+    return isinstance(field.json_schema_extra, dict) and "low" in field.json_schema_extra
 
 
 def bounds(model: type[BaseModel], name: str) -> tuple[float, float, bool]:
     """Bounds of a `number` field, and whether it draws whole numbers."""
-    extra = model.model_fields[name].json_schema_extra
-    assert isinstance(extra, dict)
-    return float(extra["low"]), float(extra["high"]), bool(extra["integer"])  # type: ignore[arg-type]
+    return _bounds(model.model_fields[name])
 
 
 def upper(value: Number, high: float) -> float:
@@ -174,6 +192,75 @@ def lower(value: Number, low: float) -> float:
     if isinstance(value, Normal | LogNormal):
         return low
     return min(_values(value))
+
+
+# ---------------------------------------------------------------- reading and checking
+
+
+def _read(value: Any, field: FieldInfo) -> Number:
+    """The number or distribution that a file, a command line or a script says."""
+    low, high, integer = _bounds(field)
+    unit = field.json_schema_extra.get("unit", "")  # type: ignore[union-attr]
+    kind, allowed = (
+        "a whole number" if integer else "a number",
+        f"{low:g} to {high:g} {unit}".strip(),
+    )
+    read: Number
+    if isinstance(value, Distribution):
+        read = value
+    elif isinstance(value, Mapping):
+        read = _distribution(value)
+    elif _is_real(value):
+        read = float(value)
+    else:
+        raise ValueError(f"it must be {kind} from {allowed}, or a distribution: {_forms()}")
+    for part in _values(read):
+        if not low <= part <= high:  # NaN, too, is not
+            raise ValueError(f"{part:g} is outside {allowed}")
+        if integer and part != int(part) and not isinstance(read, Normal | LogNormal):
+            raise ValueError(f"{part:g} is not {kind} from {allowed}")
+    return read
+
+
+def _distribution(value: Mapping[Any, Any]) -> Distribution:
+    name = str(next(iter(value), "")).replace("_", "-")
+    if len(value) != 1 or name not in FORMS:
+        raise ValueError(f"a distribution has one of the forms {_forms()}")
+    kind, numbers_ = FORMS[name], value[next(iter(value))]
+    form = f'{{"{name}": {kind.takes}}}'
+    if not isinstance(numbers_, list | tuple) or not all(map(_is_finite, numbers_)):
+        raise ValueError(f"the form is {form}, with numbers")
+    if kind is Choice and not 1 <= len(numbers_) <= 1000:
+        raise ValueError(f"the form is {form}, with 1 to 1000 numbers")
+    if kind is not Choice and len(numbers_) != 2:
+        raise ValueError(f"the form is {form}, with two numbers")
+    try:
+        return kind(**{name: numbers_})  # type: ignore[return-value]
+    except ValidationError as error:
+        raise error.errors()[0]["ctx"]["error"] from None
+
+
+def _forms() -> str:
+    *some, last = (f'{{"{name}": {kind.takes}}}' for name, kind in FORMS.items())
+    return f"{', '.join(some)} or {last}"
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    return _is_real(value) and math.isfinite(value)
+
+
+def _bounds(field: FieldInfo) -> tuple[float, float, bool]:
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    return float(extra["low"]), float(extra["high"]), bool(extra["integer"])  # type: ignore[arg-type]
+
+
+def _values(value: Number) -> tuple[float, ...]:
+    return (float(value),) if isinstance(value, int | float) else value.values()
 
 
 def _check_order(pair: Pair) -> None:
