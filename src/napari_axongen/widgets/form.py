@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -16,12 +16,17 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
+    QLabel,
     QLineEdit,
     QSpinBox,
     QWidget,
 )
 
 from napari_axongen.core.checking import checked
+
+from .number import NumberEditor
+from .scales import Scale, middle
+from .spin import ignore_wheel
 
 _LARGEST_INT = 2**31 - 1
 
@@ -65,17 +70,28 @@ class ParameterForm(QWidget):
             if name in skip:
                 continue
             editor = _editor(field, getattr(parameters, name))
-            editor.setToolTip(field.description or "")
             self.editors[name] = editor
-            layout.addRow(field.title or name.replace("_", " ").capitalize(), editor)
-            label = layout.labelForField(editor)
-            if label is not None:
-                label.setToolTip(field.description or "")
+            layout.addRow(_label(name, field), editor)
+            for widget in (editor, layout.labelForField(editor)):
+                widget.setToolTip(_help(field))
+            ignore_wheel(editor)
             _changed_signal(editor).connect(self._on_change)
+
+    def label(self, name: str) -> QLabel:
+        """What stands before a field."""
+        return self.layout().labelForField(self.editors[name])  # type: ignore[no-any-return]
 
     def values(self) -> dict[str, Any]:
         """What the form says, by field name."""
         return {name: _value(editor) for name, editor in self.editors.items()}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Show other values, without a signal."""
+        for name, editor in self.editors.items():
+            if name in values:
+                editor.blockSignals(True)
+                _set_value(editor, values[name])
+                editor.blockSignals(False)
 
     def parameters(self, **others: Any) -> BaseModel:
         """A model of the form's values and of the fields that it does not show.
@@ -95,16 +111,20 @@ class ParameterForm(QWidget):
 def _editor(field: FieldInfo, value: Any) -> QWidget:
     kind, optional = _unwrap(field.annotation)
     low, high = _bounds(field)
+    extra = _extra(field)
+    if "low" in extra:
+        usual = middle(field.default)
+        return NumberEditor(Scale(extra["low"], extra["high"], usual, extra["integer"]), value)
     options = get_args(kind) if get_origin(kind) is Literal else _alternatives(field)
     if options:
         choices = QComboBox()
         for choice in options:
             choices.addItem(str(choice), choice)
-        choices.setCurrentIndex(max(0, choices.findData(value)))
+        _set_value(choices, value)
         return choices
     if kind is bool:
         box = QCheckBox()
-        box.setChecked(bool(value))
+        _set_value(box, value)
         return box
     if kind is int and not optional:
         whole = QSpinBox()
@@ -123,10 +143,26 @@ def _editor(field: FieldInfo, value: Any) -> QWidget:
             0.0 if optional else (-1e9 if low is None else low), 1e9 if high is None else high
         )
         number.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-        number.setValue(number.minimum() if value is None else float(value))
+        _set_value(number, value)
         return number
-    line = QLineEdit("" if value is None else str(value))
+    line = QLineEdit()
+    _set_value(line, value)
     return line
+
+
+def _set_value(editor: QWidget, value: Any) -> None:
+    if isinstance(editor, QComboBox):
+        editor.setCurrentIndex(max(0, editor.findData(value)))
+    elif isinstance(editor, QCheckBox):
+        editor.setChecked(bool(value))
+    elif isinstance(editor, OptionalNumber):
+        editor.set_optional_value(value)
+    elif isinstance(editor, QLineEdit):
+        editor.setText("" if value is None else str(value))
+    elif isinstance(editor, NumberEditor):
+        editor.set_value(value)
+    else:
+        editor.setValue(value)  # type: ignore[attr-defined]
 
 
 def _value(editor: QWidget) -> Any:
@@ -136,7 +172,7 @@ def _value(editor: QWidget) -> Any:
         return editor.isChecked()
     if isinstance(editor, OptionalNumber):
         return editor.optional_value()
-    if isinstance(editor, QSpinBox | QDoubleSpinBox):
+    if isinstance(editor, QSpinBox | QDoubleSpinBox | NumberEditor):
         return editor.value()
     if isinstance(editor, QLineEdit):
         return editor.text() or None
@@ -150,6 +186,8 @@ def _changed_signal(editor: QWidget) -> Any:
         return editor.toggled
     if isinstance(editor, QLineEdit):
         return editor.textChanged
+    if isinstance(editor, NumberEditor):
+        return editor.changed
     return editor.valueChanged  # type: ignore[attr-defined]
 
 
@@ -170,10 +208,31 @@ def _alternatives(field: FieldInfo) -> list[str]:
     return []
 
 
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
 def _unit(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    unit = extra.get("unit") if isinstance(extra, dict) else None
-    return f" {str(unit).replace('um', 'µm')}" if unit else ""
+    unit = _extra(field).get("unit")
+    return f" {str(unit).replace('um', 'µm').replace('deg', '°')}" if unit else ""
+
+
+def _label(name: str, field: FieldInfo) -> str:
+    """Title, and the unit of a number that has no place for it in its boxes."""
+    title = field.title or name.replace("_", " ").capitalize()
+    unit = _unit(field).strip() if "low" in _extra(field) else ""
+    return f"{title} ({unit})" if unit else title
+
+
+def _help(field: FieldInfo) -> str:
+    """What a field is; of a number also what it may be, and how often it is drawn."""
+    extra = _extra(field)
+    if "low" not in extra:
+        return field.description or ""
+    return (
+        f"{field.description}\n{extra['low']:g} to {extra['high']:g}{_unit(field)}; "
+        f"a distribution is drawn from for each {extra['per']}."
+    )
 
 
 def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:

@@ -1,0 +1,52 @@
+"""Boxes for numbers that stand in a form to be scrolled."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QWidget
+
+_SPIN_WIDTH = 54
+_SPIN_STYLE = "QDoubleSpinBox { min-width: 44px; padding: 1px 4px; }"
+
+
+class Spin(QDoubleSpinBox):
+    """A narrow box for a number of any size, taken when Enter is pressed or it is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(6)
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        self.setKeyboardTracking(False)
+        self.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.setStyleSheet(_SPIN_STYLE)
+        self.setFixedWidth(_SPIN_WIDTH)
+        self.installEventFilter(WHEEL)
+
+    def textFromValue(self, value: float) -> str:
+        """No zeros behind the last digit that says something."""
+        return f"{value:.6g}"
+
+    def shows(self, number: float) -> bool:
+        """Whether this is the number in the box, but for digits that have no room in it."""
+        return self.value() == round(number, self.decimals())
+
+
+class _NoWheel(QObject):
+    """Scroll the form, not what the pointer happens to pass over."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+WHEEL = _NoWheel()
+
+
+def ignore_wheel(widget: QWidget) -> None:
+    """Have a box let the wheel pass to the form around it until it is clicked."""
+    if isinstance(widget, QComboBox | QDoubleSpinBox):
+        widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    widget.installEventFilter(WHEEL)
