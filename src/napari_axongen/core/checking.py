@@ -45,6 +45,26 @@ def paths(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Field
             yield from paths(group, f"{prefix}{name}.")
 
 
+def at(model: BaseModel, path: str) -> Any:
+    """Value of a parameter by its dotted path."""
+    value: Any = model
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted path, as groups within each other."""
+    made: dict[str, Any] = {}
+    for path, value in values.items():
+        *groups, name = path.split(".")
+        group = made
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[name] = value
+    return made
+
+
 def _group(field: FieldInfo) -> type[BaseModel] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

@@ -12,6 +12,7 @@ In JSON a distribution is an object with one key::
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 from collections.abc import Mapping
@@ -192,6 +193,22 @@ def lower(value: Number, low: float) -> float:
     if isinstance(value, Normal | LogNormal):
         return low
     return min(_values(value))
+
+
+def plain(value: Any) -> Any:
+    """A value, distribution or group as JSON holds it; whole numbers have no decimal point."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def text(value: Any) -> str:
+    """A value or distribution as in a file, on one line."""
+    return json.dumps(plain(value))
 
 
 # ---------------------------------------------------------------- reading and checking

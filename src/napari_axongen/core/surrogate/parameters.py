@@ -152,7 +152,7 @@ class BoutonParameters(Group):
         0.5, 0, 1, "Terminal", "Part of the boutons that sit on a stalk.", per="image"
     )
     radius: Number = number(
-        Choice(choice=(2, 3, 3)), 0.5, 30, "Radius", "Radius of the mask.", per="bouton", unit="px"
+        Choice(choice=(2, 3, 3)), 0.5, 50, "Radius", "Radius of the mask.", per="bouton", unit="px"
     )
     elongation: Number = number(
         1, 1, 5, "Elongation", "Length along the axon over the width.", per="bouton"
