@@ -38,10 +38,12 @@ def checked(model: type[M], values: Mapping[str, Any]) -> M:
 
 
 def paths(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Dotted paths of all parameters, groups before what they hold."""
+    """Dotted paths and fields of all parameters, those in groups included."""
     for name, field in model.model_fields.items():
-        yield prefix + name, field
-        if (group := _group(field)) is not None:
+        group = _group(field)
+        if group is None:
+            yield prefix + name, field
+        else:
             yield from paths(group, f"{prefix}{name}.")
 
 

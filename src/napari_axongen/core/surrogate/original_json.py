@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from napari_axongen.core.checking import at, checked, nested, paths
 from napari_axongen.core.errors import InputError
 
-from .distributions import Group, plain, text
+from .distributions import plain, text
 from .original_rules import IGNORED, KEYS, RULES
 from .parameters import SurrogateParameters
 
@@ -120,8 +120,7 @@ def not_expressed(parameters: SurrogateParameters) -> tuple[Entry, ...]:
     return tuple(
         Entry(path, "lost", f"{path} = {text(there)}", f"is {text(here)}")
         for path, _ in paths(SurrogateParameters)
-        if not isinstance(here := at(parameters, path), Group)
-        and here != (there := at(again, path))
+        if (here := at(parameters, path)) != (there := at(again, path))
     )
 
 
