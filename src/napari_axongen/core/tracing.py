@@ -22,7 +22,7 @@ STEP = 0.25
 """Distance (px) between the samples of a path, at most: the error of its integrals is below it."""
 
 _REACH = 5.0  # tolerances: farther than this from an axon, a path does not follow it
-_BLOCK = 1 << 18  # pairs of sample and segment at a time: 2 MB an array
+_BLOCK = 64  # samples at a time: neighbours on a path, so that few segments can be nearest
 
 
 @dataclass(frozen=True)
@@ -243,14 +243,25 @@ class _Segments:
     def distance(self, points: Points) -> npt.NDArray[np.float64]:
         """Distance of each point (N, 2) to the nearest segment; infinite without any."""
         nearest = np.full(len(points), np.inf)
-        along = self.ends - self.starts
-        square = np.maximum((along**2).sum(1), np.finfo(float).tiny)
-        block = max(_BLOCK // max(len(along), 1), 1)
-        for first in range(0, len(points) if len(along) else 0, block):
-            offset = points[first : first + block, :, None] - self.starts.T
-            part = np.clip((offset * along.T).sum(1) / square, 0, 1)
-            offset -= part[:, None] * along.T
-            nearest[first : first + block] = np.sqrt((offset**2).sum(1).min(1))
+        if not len(self.starts):
+            return nearest
+        lowest, highest = np.minimum(self.starts, self.ends), np.maximum(self.starts, self.ends)
+        for first in range(0, len(points), _BLOCK):
+            block = points[first : first + _BLOCK]
+            low, high = block.min(0), block.max(0)
+            # A segment that is farther from the box around the block than another one is from the
+            # box's farthest corner is nearest to none of the block.
+            gap = np.hypot(*np.maximum(np.maximum(lowest - high, low - highest), 0).T)
+            far = np.hypot(*np.maximum(self.starts - low, high - self.starts).T)
+            near = gap <= far.min()
+            (r0, c0), (r1, c1) = self.starts[near].T, self.ends[near].T
+            rows, columns = r1 - r0, c1 - c0
+            square = np.maximum(rows**2 + columns**2, np.finfo(float).tiny)
+            dr, dc = block[:, :1] - r0, block[:, 1:] - c0
+            part = np.clip((dr * rows + dc * columns) / square, 0, 1)
+            dr -= part * rows
+            dc -= part * columns
+            nearest[first : first + _BLOCK] = np.sqrt((dr**2 + dc**2).min(1))
         return nearest
 
     def misses(self, points: Points, reach: float) -> bool:
