@@ -139,11 +139,12 @@ def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     asinh(value / knee), in units of their standard deviation over the real images. A statistic
     that one of both lacks does not count.
     """
-    a, b = (_median(standardise(values)) for values in (first, second))
+    a, b = (middle(standardise(values)) for values in (first, second))
     return float(np.sqrt(np.nanmean((a - b) ** 2)))
 
 
-def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median (S,) of the statistics (N, S) of a set, without what is NaN."""
     if values.ndim == 1:
         return values
     known = [column[np.isfinite(column)] for column in values.T]
