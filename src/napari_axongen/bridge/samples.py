@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_axongen.core.events import Notice
 from napari_axongen.core.files import AXON, MYELIN
 
 from .layers import UM
+from .surrogates import layers_of
 
 if TYPE_CHECKING:
     from napari.types import LayerData
 
 FIELD_SHAPE = (768, 768)
+TWO_PHOTON_PRESET = "two-photon"
 
 
 def tem_field() -> list[LayerData]:
@@ -24,6 +27,16 @@ def tem_field() -> list[LayerData]:
 def sem_field() -> list[LayerData]:
     """Draw a scanning electron micrograph of myelinated axons (bright myelin)."""
     return _field("sem")
+
+
+def two_photon_axons() -> list[LayerData]:
+    """Make a surrogate two-photon image of axons, with its truth."""
+    from napari_axongen.core.events import run
+    from napari_axongen.core.surrogate.generator import generate_steps
+    from napari_axongen.core.surrogate.presets import preset
+
+    made = run(generate_steps(preset(TWO_PHOTON_PRESET), seed=0))
+    return [item for item in layers_of(made, "Two-photon") if not isinstance(item, Notice)]
 
 
 def _field(contrast: Literal["tem", "sem"]) -> list[LayerData]:

@@ -44,7 +44,7 @@ class Dock(QWidget):
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
         self._closers: list[Callable[[], None]] = []
 
-    def job(self, title: str) -> Job:
+    def job(self, title: str | None) -> Job:
         """Make a job that ends with this dock."""
         job = Job(title, self)
         self._jobs.append(job)
@@ -95,15 +95,22 @@ class Hint(QLabel):
 
 
 class RunRow(QWidget):
-    """The one primary button, which cancels while its job runs, with progress and time left."""
+    """A button which cancels while its job runs, with progress and time left.
+
+    Parameters
+    ----------
+    primary
+        Whether it is the one button that the dock is for.
+    """
 
     clicked = Signal()
 
-    def __init__(self, title: str, job: Job) -> None:
+    def __init__(self, title: str, job: Job, primary: bool = True) -> None:
         super().__init__()
         self._title, self._job = title, job
         self.button = QPushButton(title)
-        self.button.setStyleSheet(_PRIMARY)
+        if primary:
+            self.button.setStyleSheet(_PRIMARY)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)

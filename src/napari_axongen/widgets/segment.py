@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_axongen.bridge.layers import image_of, pixel_size, why_not
+from napari_axongen.bridge.layers import image_of, pixel_size, recipe_of, why_not
 from napari_axongen.bridge.segmenting import (
     OUTPUTS,
     fibres_again,
@@ -228,12 +228,12 @@ class SegmentDock(Dock):
             self.labelling.start(lambda: fibres_again(values, threshold, least))
 
     def _made(self) -> tuple[Any, Any] | None:
-        """One of the shown result's layers, and the image layer that it was made from."""
+        """Recipe of the shown result, and the image's file."""
         if self._source is not None:
             for output in reversed(OUTPUTS):
                 layer = find_output(self.viewer, self._source, output)
                 if layer is not None:
-                    return layer, self._source
+                    return recipe_of(layer), self._source.source.path
         return None
 
     def open_table(self) -> Any:

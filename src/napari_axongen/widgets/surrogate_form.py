@@ -6,23 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QScrollArea, QToolButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_axongen.core.checking import checked
 from napari_axongen.core.surrogate.distributions import Group
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 
+from .fold import Fold
 from .form import ParameterForm
 from .parts import Hint
 
-_LABEL_WIDTH = 128
-_HEADER = """
-QPushButton { text-align: left; border: none; outline: none; background: transparent;
-              font-weight: bold; padding: 4px 2px; }
-QPushButton:hover { background-color: rgba(128, 128, 128, 40); }
-"""
+_LABEL_WIDTH = 134
 _OPEN = "axons"
 _IMAGE = ""  # the fields that are in no group
 
@@ -71,7 +65,7 @@ class SurrogateForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.find)
         layout.addWidget(area, 1)
-        self.sections[_OPEN].open()
+        self.sections[_OPEN].set_open(True)
 
     def editor(self, path: str) -> Any:
         """Editor of a parameter, such as ``axons.count``."""
@@ -126,7 +120,7 @@ class SurrogateForm(QWidget):
 
     def _mark(self) -> None:
         for name, section in self.sections.items():
-            section.mark(dict(self._group(self._reference, name)))
+            section.compare(dict(self._group(self._reference, name)))
 
     def _on_find(self, text: str) -> None:
         words = text.lower().split()
@@ -134,20 +128,13 @@ class SurrogateForm(QWidget):
             section.filter(words)
 
 
-class Section(QCollapsible):
+class Section(Fold):
     """A group of parameters under its title."""
 
     def __init__(self, title: str, parameters: BaseModel, skip: Any = ()) -> None:
         super().__init__(title)
-        self._title = title
         self.differs = False
         self._was_open: bool | None = None  # before the search; None: there is none
-        self.setDuration(0)
-        self.setExpandedIcon(QIcon())
-        self.setCollapsedIcon(QIcon())
-        self.toggleButton().setStyleSheet(_HEADER)
-        self.layout().setContentsMargins(0, 0, 0, 0)
-        self.layout().setSpacing(2)
         self.form = ParameterForm(parameters, skip)
         for name in self.form.editors:
             label = self.form.label(name)
@@ -165,14 +152,9 @@ class Section(QCollapsible):
         row.addWidget(self.reset)
         self.addWidget(top)
         self.addWidget(self.form)
-        self.toggled.connect(self._show_title)
-        self.mark(dict(parameters))
+        self.compare(dict(parameters))
 
-    def open(self) -> None:
-        """Show what is under the title."""
-        self.expand(animate=False)
-
-    def mark(self, reference: dict[str, Any]) -> None:
+    def compare(self, reference: dict[str, Any]) -> None:
         """Make bold what is not as in the preset."""
         changed = {
             name for name, value in self.form.values().items() if value != reference.get(name)
@@ -185,18 +167,15 @@ class Section(QCollapsible):
                 label.setFont(font)
         self.differs = bool(changed)
         self.reset.setVisible(self.differs)
-        self._show_title()
-
-    def _show_title(self) -> None:
-        arrow, mark = "▾" if self.isExpanded() else "▸", "  •" if self.differs else ""
-        self.setText(f"{arrow}  {self._title}{mark}")
+        self.mark = "  •" if changed else ""
+        self.show_title()
 
     def filter(self, words: list[str]) -> None:
         """Show the parameters whose title, name or help has all of the words."""
         found = False
         for name, editor in self.form.editors.items():
             label = self.form.label(name)
-            text = f"{self._title} {label.text()} {name} {editor.toolTip()}".lower()
+            text = f"{self.title} {label.text()} {name} {editor.toolTip()}".lower()
             fits = all(word in text for word in words)
             found = found or fits
             editor.setVisible(fits)
@@ -205,7 +184,7 @@ class Section(QCollapsible):
         self.about.setVisible(not words and bool(self.about.text()))
         if words:
             self._was_open = self.isExpanded() if self._was_open is None else self._was_open
-            self.open()
+            self.set_open(True)
         elif self._was_open is not None:
-            self.expand(animate=False) if self._was_open else self.collapse(animate=False)
+            self.set_open(self._was_open)
             self._was_open = None
