@@ -48,6 +48,7 @@ def test_the_package_is_light() -> None:
     code = (
         "import sys, napari_axongen; dir(napari_axongen); napari_axongen.__version__\n"
         "napari_axongen.segment, napari_axongen.measure, napari_axongen.train\n"
+        "napari_axongen.evaluate_tracing\n"
         "heavy = {'torch', 'napari', 'qtpy', 'scipy', 'skimage'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -56,7 +57,13 @@ def test_the_package_is_light() -> None:
 
 
 def test_public_names() -> None:
-    assert set(napari_axongen.__all__) == {"__version__", "measure", "segment", "train"}
+    assert set(napari_axongen.__all__) == {
+        "__version__",
+        "evaluate_tracing",
+        "measure",
+        "segment",
+        "train",
+    }
     assert set(napari_axongen.__all__) <= set(dir(napari_axongen))
     with pytest.raises(AttributeError, match="no attribute 'dance'"):
         napari_axongen.dance  # noqa: B018
@@ -143,3 +150,15 @@ def test_train_reads_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = napari_axongen.train("small.yaml", tmp_path, True, "cpu", on_event=events.append)
     assert done == tmp_path / "small-True-cpu"
     assert events == [Progress(1, 1)]
+
+
+def test_evaluate_tracing_takes_files_and_lists(tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text("kind,path,x,y\naxon,0,0,5\naxon,0,40,5\n")
+    path = [[6.5, 0], [6.5, 20]]
+    from_file = napari_axongen.evaluate_tracing([path], tmp_path / "truth.csv")
+    from_list = napari_axongen.evaluate_tracing([np.array(path)], [[[5, 0], [5, 40]]])
+    assert from_file == from_list
+    assert from_file.overall.precision == 1
+    assert from_file.overall.traced_to_truth == pytest.approx(1.5)
+    close = napari_axongen.evaluate_tracing([path], str(tmp_path / "truth.csv"), tolerance=1)
+    assert close.overall.precision == close.overall.recall == 0

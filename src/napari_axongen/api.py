@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .core.parameters import SegmentParameters
 if TYPE_CHECKING:
     from .core.morphometry import Morphometry
     from .core.segmentation import Segmentation
+    from .core.tracing import TracingAccuracy
     from .core.training import Recipe
 
 
@@ -138,6 +139,36 @@ def train(
     if isinstance(recipe, str | os.PathLike):
         recipe = load_recipe(Path(recipe))
     return run(train_steps(recipe, Path(out), resume, device), on_event)
+
+
+def evaluate_tracing(
+    traced: str | os.PathLike[str] | Sequence[Any],
+    truth: str | os.PathLike[str] | Sequence[Any],
+    tolerance: float = 2.0,
+) -> TracingAccuracy:
+    """Say how well traced paths follow the true centrelines (see `core.tracing`).
+
+    Parameters
+    ----------
+    traced, truth
+        Path of a CSV file, or a list of `core.centrelines.Centreline` or of (K, 2) arrays of (row,
+        column) in pixels. In a list of arrays, each is an axon by itself.
+    tolerance
+        px; up to it, a path is right.
+
+    Raises
+    ------
+    InputError
+        A file or a path cannot be used, or the tolerance is not positive.
+    """
+    from .core.centrelines import read_centrelines
+    from .core.tracing import tracing_accuracy
+
+    lines = [
+        read_centrelines(source) if isinstance(source, str | os.PathLike) else source
+        for source in (traced, truth)
+    ]
+    return tracing_accuracy(*lines, tolerance)
 
 
 def _image(image: Any, pixel_size: float | None) -> Image:

@@ -17,6 +17,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
 
 from .console import FAILED, Group, each, follow, say
+from .evaluate import evaluate
 from .options import with_options
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="List, show, import and export models.")
 app.add_typer(models, name="models")
+app.add_typer(evaluate, name="evaluate")
 
 
 def main() -> None:
