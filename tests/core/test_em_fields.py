@@ -22,7 +22,9 @@ def test_answer_is_consistent(field):
     assert field.image.dtype == field.classes.dtype == np.uint8
     assert field.labels.dtype == np.int32
     assert set(np.unique(field.classes)) == {0, 127, 255}
-    assert np.array_equal(field.labels > 0, field.classes > 0)
+    # What has no number is myelin of a fibre whose axon lies outside.
+    assert set(np.unique(field.classes[field.labels == 0])) <= {0, 127}
+    assert (field.classes[field.labels > 0] > 0).all()
     axons, count = ndimage.label(field.classes == 255)
     assert count == field.labels.max() == len(np.unique(field.labels[field.classes == 255]))
     for number, box in enumerate(ndimage.find_objects(field.labels), start=1):
@@ -82,7 +84,8 @@ def test_fibres_keep_their_size_at_another_pixel_size():
 def test_tiny_fields(shape, contrast):
     field = em_field(shape, contrast)
     assert field.image.shape == shape
-    assert np.array_equal(field.labels > 0, field.classes > 0)
+    assert (field.classes[field.labels > 0] > 0).all()
+    assert (field.labels[field.classes == 255] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def render_tem(
     rng
         All randomness comes from it.
     classes, labels
-        (Y, X), as of `em_layout.draw_labels`.
+        (Y, X), as of `em_layout.em_fibres`.
     pixel_size
         um.
 
