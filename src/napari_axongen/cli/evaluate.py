@@ -30,11 +30,6 @@ COLUMNS = (
 _SHOWN = 20  # axons in the printed table; the file has them all
 
 
-@evaluate.callback()
-def _evaluate() -> None:
-    pass
-
-
 @evaluate.command()
 def tracing(
     traced: Annotated[Path, typer.Argument(help="Traced paths, a .csv file.")],
