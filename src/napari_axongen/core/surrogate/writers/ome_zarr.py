@@ -14,7 +14,7 @@ from .base import Layout, Write, unfinished
 
 _CHUNK_IMAGES = 16
 _CHUNK_SIDE = 1024
-_COMPRESSOR: dict[str, Any] = {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 1}
+_COMPRESSOR: dict[str, Any] = {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1}
 
 
 class ZarrWriter:
