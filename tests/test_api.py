@@ -48,7 +48,7 @@ def test_the_package_is_light() -> None:
     code = (
         "import sys, napari_axongen; dir(napari_axongen); napari_axongen.__version__\n"
         "napari_axongen.segment, napari_axongen.measure, napari_axongen.train\n"
-        "napari_axongen.evaluate_tracing\n"
+        "napari_axongen.evaluate_tracing, napari_axongen.generate, napari_axongen.generate_series\n"
         "heavy = {'torch', 'napari', 'qtpy', 'scipy', 'skimage'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -60,6 +60,8 @@ def test_public_names() -> None:
     assert set(napari_axongen.__all__) == {
         "__version__",
         "evaluate_tracing",
+        "generate",
+        "generate_series",
         "measure",
         "segment",
         "train",

@@ -8,11 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import evaluate_tracing, measure, segment, train
+    from .api import evaluate_tracing, generate, generate_series, measure, segment, train
 
     __version__: str
 
-__all__ = ["__version__", "evaluate_tracing", "measure", "segment", "train"]
+__all__ = [
+    "__version__",
+    "evaluate_tracing",
+    "generate",
+    "generate_series",
+    "measure",
+    "segment",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,80 @@ from .core.parameters import SegmentParameters
 if TYPE_CHECKING:
     from .core.morphometry import Morphometry
     from .core.segmentation import Segmentation
+    from .core.surrogate.parameters import SurrogateParameters
+    from .core.surrogate.truth import Surrogates
     from .core.tracing import TracingAccuracy
     from .core.training import Recipe
+
+
+def generate(
+    parameters: str | os.PathLike[str] | Mapping[str, Any] | SurrogateParameters = "original",
+    count: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    *,
+    first: int = 0,
+    on_event: Callable[[Event], None] | None = None,
+) -> Surrogates:
+    """Make surrogate two-photon images of axons, with the exact answer.
+
+    Parameters
+    ----------
+    parameters
+        Name of a preset (``original``, ``two-photon``, ``broad``); path of a JSON file, ours or the
+        original model's; a mapping as in such a file, ``{"preset": "two-photon", "axons": {"count":
+        5}}``; or `core.surrogate.parameters.SurrogateParameters`.
+    count
+        N, how many images.
+    seed, first
+        Images ``first`` to ``first + count - 1`` of this seed: each is the same alone and among any
+        others, on any device.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    on_event
+        Called with each `core.events` event: progress and notices.
+
+    Returns
+    -------
+    Images, clean images and masks (N, H, W), labels, centrelines and boutons. Its ``recipe()`` has
+    the arguments to make it again.
+
+    Raises
+    ------
+    InputError
+        The parameters, the numbers or the device cannot be used.
+    """
+    return _generate(parameters, count, seed, device, first, on_event, series=False)
+
+
+def generate_series(
+    parameters: str | os.PathLike[str] | Mapping[str, Any] | SurrogateParameters = "original",
+    count: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    *,
+    first: int = 0,
+    on_event: Callable[[Event], None] | None = None,
+) -> Surrogates:
+    """Make series of surrogate images, in which tissue moves and boutons come and go.
+
+    Parameters
+    ----------
+    parameters, seed, device, first, on_event
+        As for `generate`; ``series`` among the parameters says how many frames and what changes.
+    count
+        N, how many series.
+
+    Returns
+    -------
+    As of `generate`, with T frames (N, T, H, W), and with transforms and tracks.
+
+    Raises
+    ------
+    InputError
+        The parameters, the numbers or the device cannot be used.
+    """
+    return _generate(parameters, count, seed, device, first, on_event, series=True)
 
 
 def segment(
@@ -169,6 +241,22 @@ def evaluate_tracing(
         for source in (traced, truth)
     ]
     return tracing_accuracy(*lines, tolerance)
+
+
+def _generate(
+    parameters: str | os.PathLike[str] | Mapping[str, Any] | SurrogateParameters,
+    count: int,
+    seed: int,
+    device: str,
+    first: int,
+    on_event: Callable[[Event], None] | None,
+    series: bool,
+) -> Surrogates:
+    from .core.surrogate.generator import generate_steps
+    from .core.surrogate.presets import load_parameters
+
+    chosen = load_parameters(parameters)
+    return run(generate_steps(chosen, count, seed, first, device, series), on_event)
 
 
 def _image(image: Any, pixel_size: float | None) -> Image:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import pprint
 import shlex
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
+from napari_axongen.core.checking import nested
 from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
+from napari_axongen.core.surrogate.distributions import text
+from napari_axongen.core.surrogate.presets import difference, load_parameters
 
 PARAMETERS: dict[str, type[BaseModel]] = {
     "segment": SegmentParameters,
     "measure": MeasureParameters,
 }
-
+GENERATING = ("generate", "generate_series")
+"""Verbs that need no image."""
 
 _OF_THE_MACHINE = ("device", "memory")  # they change how long it takes, not what comes out
 
@@ -27,8 +33,11 @@ def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
     recipe
         Of a layer's metadata.
     path
-        The image's file; None when it has none: ``image`` stands for the array then.
+        The image's file; None when it has none: ``image`` stands for the array then. What is made
+        out of nothing needs none.
     """
+    if recipe["verb"] in GENERATING:
+        return _generating_python(recipe)
     arguments = "".join(f"    {name}={value!r},\n" for name, value in _said(recipe))
     image = "image" if path is None else repr(path)
     return (
@@ -40,6 +49,8 @@ def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
 def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
     """The command that makes the result again; ``IMAGE`` stands for an image without a file."""
     verb = recipe["verb"]
+    if verb in GENERATING:
+        return _generating_command(recipe)
     words = ["axongen", verb, path or "IMAGE", "--out", "DIR" if verb == "segment" else "TABLE.csv"]
     for name, value in _said(recipe):
         option = name.replace("_", "-")
@@ -48,6 +59,29 @@ def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
         else:
             words += [f"--{option}", str(value)]
     return shlex.join(words)
+
+
+def _generating_python(recipe: Mapping[str, Any]) -> str:
+    name, changes = difference(load_parameters(recipe["parameters"]))
+    parameters = {"preset": name, **nested(changes)} if changes else name
+    said = textwrap.indent(pprint.pformat(parameters, width=92, sort_dicts=False), "    ")
+    first = f"    first={recipe['first']},\n" if recipe["first"] else ""
+    return (
+        f"import napari_axongen\n\nresult = napari_axongen.{recipe['verb']}(\n{said},\n"
+        f"    count={recipe['count']},\n    seed={recipe['seed']},\n{first})\n"
+    )
+
+
+def _generating_command(recipe: Mapping[str, Any]) -> str:
+    """The command starts with the first image of the seed, so that it may make more."""
+    name, changes = difference(load_parameters(recipe["parameters"]))
+    count = recipe["first"] + recipe["count"]
+    words = ["axongen", "generate", name, "--count", str(count), "--seed", str(recipe["seed"])]
+    for path, value in changes.items():
+        words += ["--set", f"{path}={value if isinstance(value, str) else text(value)}"]
+    if recipe["verb"] == "generate_series":
+        words.append("--series")
+    return shlex.join([*words, "--out", "DIR"])
 
 
 def _said(recipe: Mapping[str, Any]) -> list[tuple[str, Any]]:

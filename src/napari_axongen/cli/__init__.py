@@ -18,6 +18,7 @@ from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
 
 from .console import FAILED, Group, each, follow, say
 from .evaluate import evaluate
+from .generate import generate
 from .options import with_options
 
 app = typer.Typer(
@@ -25,11 +26,12 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Segment and measure myelinated axons in electron micrographs.",
+    help="Synthetic microscopy of axons; myelinated axons segmented and measured.",
 )
 models = typer.Typer(no_args_is_help=True, help="List, show, import and export models.")
 app.add_typer(models, name="models")
 app.add_typer(evaluate, name="evaluate")
+app.command()(generate)
 
 
 def main() -> None:

@@ -34,7 +34,16 @@ def complain(message: str) -> None:
 
 
 class Group(TyperGroup):
-    """Commands that end with a sentence and an exit code, whatever the user did."""
+    """Commands that end with a sentence and an exit code, whatever the user did.
+
+    A command's name may have two words: ``generate em-fibres`` beside ``generate``.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; the longer name comes first."""
+        if " ".join(args[:2]) in self.commands:
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

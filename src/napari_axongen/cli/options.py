@@ -86,12 +86,16 @@ def _kind(name: str, field: FieldInfo) -> tuple[type, bool]:
         optional = len(parts) < len(get_args(kind))
         kind = parts[0] if len(parts) == 1 else kind
     if get_origin(kind) is Literal:
-        choices = {str(value): str(value) for value in get_args(kind)}
-        made: Any = enum.Enum  # older releases of typer know no Literal
-        return made(name, choices), optional
+        return choices(name, kind), optional
     if kind not in (str, int, float, bool):
         raise TypeError(f"parameter '{name}' of type {kind} cannot be an option")
     return cast("type", kind), optional
+
+
+def choices(name: str, literal: Any) -> Any:
+    """The values of a Literal as an enumeration: older releases of typer know no Literal."""
+    made: Any = enum.Enum
+    return made(name, {str(value): str(value) for value in get_args(literal)})
 
 
 def _plain(value: Any) -> Any:

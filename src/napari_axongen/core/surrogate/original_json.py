@@ -42,6 +42,10 @@ class Entry:
     becomes: str
     meaning: str
 
+    def __str__(self) -> str:
+        to = {"renamed": " to ", "converted": " to ", "lost": ", "}.get(self.status, "")
+        return f"{self.key}: {self.status}{to}{self.becomes} ({self.meaning})"
+
 
 @dataclass(frozen=True)
 class Original:
@@ -118,7 +122,7 @@ def not_expressed(parameters: SurrogateParameters) -> tuple[Entry, ...]:
     """What is lost when the parameters are written as an original file, by path of ours."""
     again = read_original(to_original(parameters)).parameters
     return tuple(
-        Entry(path, "lost", f"{path} = {text(there)}", f"is {text(here)}")
+        Entry(path, "lost", f"the file says {text(there)}", f"it is {text(here)}")
         for path, _ in paths(SurrogateParameters)
         if (here := at(parameters, path)) != (there := at(again, path))
     )

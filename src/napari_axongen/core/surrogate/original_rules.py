@@ -49,15 +49,20 @@ class Rule:
         return ", ".join(self.keys)
 
 
-def _same(key: str, path: str, meaning: str = "") -> Rule:
+def _same(key: str, path: str, *, whole: bool = False) -> Rule:
     """One number, taken as it is."""
+
+    def write(parameters: SurrogateParameters) -> dict[str, Any]:
+        value = _middle(at(parameters, path))
+        return {key: round(value) if whole else value}
+
     return Rule(
         (key,),
         (path,),
         "renamed",
-        meaning or "the same value",
+        "the same value",
         lambda values: {path: _number(values, key)},
-        lambda parameters: {key: _middle(at(parameters, path))},
+        write,
     )
 
 
@@ -97,8 +102,12 @@ def _range(
     shift: float = 0,
     divide: float = 1,
     margin: float = 0,
+    whole: bool = False,
 ) -> Rule:
-    """A Min/Max pair; ours is ``(theirs + shift) / divide``, drawn ``margin`` within their ends."""
+    """A Min/Max pair; ours is ``(theirs + shift) / divide``, drawn ``margin`` within their ends.
+
+    Where the original draws whole numbers, ``whole``, it stops at others.
+    """
 
     def read(values: Mapping[str, Any]) -> dict[str, Any]:
         low, high = _ends(values, least, greatest)
@@ -107,8 +116,9 @@ def _range(
         return {path: _uniform((low + shift) / divide, (high + shift) / divide)}
 
     def write(parameters: SurrogateParameters) -> dict[str, Any]:
-        # rounded, for 0.57 * 100 is not 57
-        low, high = (round(end * divide - shift, 9) for end in _span(parameters, path))
+        # rounded in any case, for 0.57 * 100 is not 57
+        digits = 0 if whole else 9
+        low, high = (round(end * divide - shift, digits) for end in _span(parameters, path))
         return {least: low - margin, greatest: high + margin}
 
     meaning = meaning or "a range becomes a uniform distribution, or a number where both are equal"
@@ -196,7 +206,7 @@ def _read_lambda(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write_lambda(parameters: SurrogateParameters) -> dict[str, Any]:
     low, high = _span(parameters, "acquisition.background")
-    return {"lambdaMin": low / 25, "lambdaMax": high / 25}
+    return {"lambdaMin": round(low / 25), "lambdaMax": round(high / 25)}
 
 
 def _read_threshold(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,9 +225,9 @@ RULES: tuple[Rule, ...] = (
     _flag("negative_image", "negative", "0 or 1 becomes false or true"),
     _same("maxIntensity", "max_intensity"),
     _same("NbImages", "series.frames"),
-    _same("rowshift", "series.row_shift"),
-    _same("colshift", "series.column_shift"),
-    _same("maxRotAngle", "series.max_rotation"),
+    _same("rowshift", "series.row_shift", whole=True),
+    _same("colshift", "series.column_shift", whole=True),
+    _same("maxRotAngle", "series.max_rotation", whole=True),
     _same("probBoutonInFirstImage", "series.first_frame"),
     _range("sigma_noise_min", "sigma_noise_max", "acquisition.read_noise"),
     Rule(
@@ -275,13 +285,19 @@ RULES: tuple[Rule, ...] = (
         f"{_PERCENT}; the original draws from min + 1 to max - 1",
         divide=100,
         margin=1,
+        whole=True,
     ),
     _same("sigma_noise_bouton", "boutons.noise"),
     _same("minDistBetweenBoutons", "boutons.min_distance"),
     _range("MinNbCircles", "MaxNbCircles", "cells.count"),
-    _range("MinRadius", "MaxRadius", "cells.radius"),
+    _range("MinRadius", "MaxRadius", "cells.radius", whole=True),
     _range(
-        "MinBrightnessCircles", "MaxBrightnessCircles", "cells.brightness", _PERCENT, divide=100
+        "MinBrightnessCircles",
+        "MaxBrightnessCircles",
+        "cells.brightness",
+        _PERCENT,
+        divide=100,
+        whole=True,
     ),
     _same("sigma_noise_circle", "cells.noise"),
 )
@@ -313,6 +329,7 @@ def _ends(values: Mapping[str, Any], least: str, greatest: str) -> tuple[float, 
 
 
 def _uniform(low: float, high: float) -> Any:
+    low, high = round(low, 9), round(high, 9)  # for (10.9 + 1) / 100 is not 0.119
     return low if low == high else {"uniform": [low, high]}
 
 
@@ -323,15 +340,19 @@ def _span(parameters: SurrogateParameters, path: str) -> tuple[float, float]:
     low, high, whole = bounds(type(at(parameters, groups[0])), name)
     if isinstance(value, Normal):
         mean, spread = value.normal
-        ends = mean - 2 * spread, mean + 2 * spread
+        ends = _short(mean - 2 * spread), _short(mean + 2 * spread)
     elif isinstance(value, LogNormal):
         median, spread = value.log_normal
-        ends = median * math.exp(-2 * spread), median * math.exp(2 * spread)
+        ends = _short(median * math.exp(-2 * spread)), _short(median * math.exp(2 * spread))
     else:
         parts = (value,) if isinstance(value, float) else value.values()
         ends = min(parts), max(parts)
     ends = max(low, ends[0]), min(high, ends[1])
     return (float(round(ends[0])), float(round(ends[1]))) if whole else ends
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def _middle(value: Number) -> float:
