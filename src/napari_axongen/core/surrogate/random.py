@@ -26,44 +26,56 @@ from .distributions import Choice, LogNormal, LogUniform, Normal, Number, Unifor
 
 _MASK64 = (1 << 64) - 1
 _TABLE_BITS = 16
+_PRIME = 0x1000193  # spreads 32 bits over 57
 
 
 class Draws:
-    """The random numbers of a batch of images.
+    """The random numbers of a batch of images, or of their objects; one row each.
 
     Parameters
     ----------
     keys
-        int64 (B,): one 64-bit key an image, see `image_keys`.
+        int64 (B,): one 64-bit key a row, see `image_keys` and `children`.
     """
 
     def __init__(self, keys: torch.Tensor) -> None:
         self.keys = keys
         self.device = keys.device
+        self._drawn: dict[type[BaseModel], torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def select(self, images: torch.Tensor) -> Draws:
-        """The random numbers of some of the images, by index or mask (B,)."""
-        return Draws(self.keys[images])
+    def to(self, device: torch.device) -> Draws:
+        """The same random numbers elsewhere."""
+        return self if device == self.device else Draws(self.keys.to(device))
+
+    def select(self, rows: torch.Tensor) -> Draws:
+        """The random numbers of some of the rows, by index or mask."""
+        chosen = Draws(self.keys[rows])
+        chosen._drawn = {kind: drawn[rows] for kind, drawn in self._drawn.items()}
+        return chosen
+
+    def children(self, name: str, count: int) -> Draws:
+        """Random numbers of the objects of each image: row ``image * count + object``.
+
+        An object's numbers depend on its own number, not on how many there are.
+        """
+        number = torch.arange(count, device=self.device) + zlib.crc32(name.encode()) * _PRIME
+        return Draws(_mix64(self.keys[:, None] ^ _mix64(number)).view(-1))
 
     def bits(self, name: str, *shape: int) -> torch.Tensor:
-        """32 random bits each, as int32 (B, *shape).
-
-        A number depends on its place from the back: the leading extent may differ from call to
-        call, the trailing ones must not.
-        """
+        """32 random bits each, as int32 (B, *shape)."""
         low, high = self._stream(name)
         # sequences of two keys meet by chance only: the counters are mixed before they are keyed
         x = _mixed_counters(math.prod(shape), self.device) ^ low[:, None]
         return mix32_(x.add_(high[:, None])).view(len(self), *shape)
 
     def _stream(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Key of a name in each image, as two int32 (B,)."""
-        number = zlib.crc32(name.encode()) * 0x9E3779B97F4A7C15 & _MASK64
-        keys = _mix64(self.keys ^ _signed64(number))
-        return keys.to(torch.int32), (keys >> 32).to(torch.int32)
+        """Key of a name in each row, as two int32 (B,)."""
+        number = zlib.crc32(name.encode())
+        low = self.keys.to(torch.int32) ^ _signed(number)
+        return low, (self.keys >> 32).to(torch.int32) ^ _signed(number * _PRIME & 0xFFFFFFFF)
 
     def uniform(self, name: str, *shape: int) -> torch.Tensor:
         """Uniform on (0, 1), float64 (B, *shape), in steps of 2**-24."""
@@ -98,19 +110,28 @@ class Draws:
         x = mix32_((mixed[place] ^ low[image]).add_(high[image]))
         return torch.index_select(normal_table(self.device), 0, (x >> 16) & 0xFFFF)
 
-    def parameter(self, group: BaseModel, name: str, *shape: int) -> torch.Tensor:
-        """Draw a `number` field of a parameter group: float64 (B, *shape), whole if it is so."""
+    def parameter(self, group: BaseModel, name: str) -> torch.Tensor:
+        """Draw a `number` field of a parameter group: float64 (B,), whole if it is so."""
         low, high, integer = bounds(type(group), name)
         value: Number = getattr(group, name)
         if isinstance(value, int | float):
-            size = (len(self), *shape)
-            return torch.full(size, float(value), dtype=torch.float64, device=self.device)
-        u = self.uniform(f"{type(group).__name__}.{name}", *shape)
+            return torch.full_like(self.keys, float(value), dtype=torch.float64)
+        u = self.chance(group, name)
         if integer and isinstance(value, Uniform):  # both ends as likely as what lies between
             first, last = value.uniform
             return first + torch.floor(u * (last - first + 1))
         drawn = quantile(value, u, low, high)
         return torch.round(drawn) if integer else drawn
+
+    def chance(self, group: BaseModel, name: str) -> torch.Tensor:
+        """The uniform number (B,) that `parameter` makes its value of.
+
+        Those of a group are drawn together, which is faster.
+        """
+        kind = type(group)
+        if kind not in self._drawn:
+            self._drawn[kind] = self.uniform(kind.__name__, len(kind.model_fields))
+        return self._drawn[kind][:, list(kind.model_fields).index(name)]
 
 
 def quantile(value: Number, u: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -144,7 +165,8 @@ def _cut_normal(
     mean: float, spread: float, u: torch.Tensor, low: float, high: float
 ) -> torch.Tensor:
     first, last = float(ndtr((low - mean) / spread)), float(ndtr((high - mean) / spread))
-    return (mean + spread * torch.special.ndtri(first + (last - first) * u)).clamp(low, high)
+    z: torch.Tensor = torch.special.ndtri(first + (last - first) * u)
+    return (mean + spread * z).clamp(low, high)
 
 
 def image_keys(seed: int, indices: Iterable[int], device: torch.device) -> torch.Tensor:
@@ -152,12 +174,6 @@ def image_keys(seed: int, indices: Iterable[int], device: torch.device) -> torch
     base = _mix64(torch.tensor(_signed64(seed & _MASK64)))
     index = torch.tensor(list(indices), dtype=torch.int64)
     return _mix64(_mix64(index) ^ base).to(device)
-
-
-def frame_keys(keys: torch.Tensor, frames: int) -> torch.Tensor:
-    """Keys of the frames of each image, int64 (B * frames,)."""
-    frame = torch.arange(1, frames + 1, device=keys.device)
-    return _mix64(keys[:, None] ^ _mix64(frame)).view(-1)
 
 
 def mix32_(x: torch.Tensor) -> torch.Tensor:
@@ -181,6 +197,10 @@ def _mix64(x: torch.Tensor) -> torch.Tensor:
     x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _signed64(0xBF58476D1CE4E5B9)
     x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _signed64(0x94D049BB133111EB)
     return x ^ ((x >> 31) & ((1 << 33) - 1))
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def _signed64(number: int) -> int:
