@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import typer
 from typer.testing import CliRunner
 
 import napari_axongen
 from napari_axongen.cli import app
+from napari_axongen.cli.console import Group
 from napari_axongen.core.surrogate.described import rows
 from napari_axongen.core.surrogate.original_json import to_original
 from napari_axongen.core.surrogate.presets import (
@@ -172,3 +174,26 @@ def test_an_original_file_is_said_in_short(tmp_path: Path) -> None:
     assert "o.json is a file of the original" in said
     assert "2 ignored (NSplinePoints, CircleBrightness); --show says how" in said
     assert tifffile.imread("made/images.tif").shape == (1, 48, 64)
+
+
+# ---------------------------------------------------------------- a name of two words
+
+
+def test_a_command_may_have_two_words() -> None:
+    small = typer.Typer(cls=Group)
+    said: list[str] = []
+
+    @small.command()
+    def make(what: str) -> None:
+        said.append(f"make: {what}")
+
+    @small.command("make cake")
+    def cake(count: int = 1) -> None:
+        said.append(f"cake: {count}")
+
+    for words in (["make", "tea"], ["make", "cake", "--count", "2"], ["make", "./cake"]):
+        result = CliRunner().invoke(small, words)
+        assert result.exit_code == 0, result.output
+    assert said == ["make: tea", "cake: 2", "make: ./cake"]
+    assert "make cake [OPTIONS]" in CliRunner().invoke(small, ["make", "cake", "--help"]).output
+    assert CliRunner().invoke(small, ["make"]).exit_code == 2
