@@ -15,108 +15,156 @@ import numpy as np
 import torch
 from scipy.stats import poisson
 
-from .parameters import AcquisitionParameters, SurrogateParameters
-from .random import Draws
-from .raster import gaussian
+from .distributions import Number
+from .parameters import SurrogateParameters
+from .pixels import PixelDraws
+from .random import Draws, Floats
+from .raster import LIGHT, gaussian
 
 _GRAINS = 32.0  # steps of the noise under the background in a standard deviation
-_WEIGHT = 1023.0
+_WEIGHT = 1023.0  # of the middle of the filter
+_HALVED = 256.0  # what the first product is divided by
 _FEW = 16.0  # photons below which their number is looked up
 _ROWS = 16  # of the table, per photon
 _COLUMNS = 1 << 13
 
 
-@dataclass
-class Exposed:
-    """Grey values (B, H, W), float32 and whole, with and without noise."""
-
-    image: torch.Tensor
-    clean: torch.Tensor
-
-
-def expose(
-    light: torch.Tensor,
-    clean: torch.Tensor,
-    parameters: SurrogateParameters,
-    draws: Draws,
-    frame_draws: Draws,
-    bleached: torch.Tensor,
-) -> Exposed:
-    """Turn light into grey values.
+class Microscope:
+    """Turns light into grey values, some images of a batch at a time.
 
     Parameters
     ----------
-    light, clean
-        float32 (B, T, H, W): intensity with texture and without.
+    parameters
+        Of the images.
     draws, frame_draws
-        Random numbers of the images (B rows) and of the frames (B * T rows).
-    bleached
-        float64 (B, T): part of the light that is left.
-
-    Returns
-    -------
-    Frames (B * T, H, W).
+        Random numbers of the B images and of their B * T frames.
+    left
+        (B, T): part of the light that is not bleached.
+    device
+        Where the light is.
     """
-    p = parameters.acquisition
-    images, frames, height, width = light.shape
 
-    def of(name: str) -> torch.Tensor:
-        """A parameter of each image, for (B, T, H, W)."""
-        return draws.parameter(p, name).float().to(light.device).view(images, 1, 1, 1)
+    def __init__(
+        self,
+        parameters: SurrogateParameters,
+        draws: Draws,
+        frame_keys: torch.Tensor,
+        left: Floats,
+        device: torch.device,
+    ) -> None:
+        self.parameters, self.device = parameters, device
+        p = parameters.acquisition
+        self.values = {
+            name: draws.parameter(p, name)
+            for name, field in type(p).model_fields.items()
+            if field.annotation == Number
+        }
+        self.correlation = self.values["background_correlation"]
+        self.left = left
+        self.haze_at = draws.uniform("haze", 2)
+        self.frame_keys = frame_keys
 
-    scale: torch.Tensor | float = of("signal")
-    if p.normalise:  # the original's: the brightest pixel of the image or series is 255
-        scale = 255 / light.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
-    left = bleached.float().to(light.device).view(images, frames, 1, 1)
-    both = [light * scale * left, clean * scale * left]
-    haze = _haze(p, draws, light)
-    if haze is not None:
-        both = [value + haze * left for value in both]
-    both = [value + of("background") for value in both]
-    shade = _vignette(of("vignetting"), height, width)
-    if shade is not None:
-        both = [value * shade for value in both]
-    noisy, clean = both
-    if bool((of("line_jitter") > 0).any()):
-        noisy = _jitter(noisy, frame_draws, of("line_jitter"))
-    uneven = of("background_variation")
-    if bool((uneven > 0).any()):
-        field = background(
-            frame_draws, draws.parameter(p, "background_correlation"), frames, height, width
-        )
-        noisy = noisy + field.view(light.shape) * uneven
-    gain = of("gain")
-    if bool((gain > 0).any()):
-        noisy = torch.where(
-            gain > 0, gain * photons(noisy / gain.clamp(min=1e-6), frame_draws), noisy
-        )
-    read = of("read_noise")
-    if bool((read > 0).any()):
-        noisy = noisy + frame_draws.normal("read", height, width).view(light.shape) * read
-    return _digitise(noisy + of("offset"), clean + of("offset"), parameters)
+    def expose(
+        self, light: torch.Tensor, clean: torch.Tensor, images: slice
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Grey values with and without noise.
 
+        Parameters
+        ----------
+        light, clean
+            int32 (n, T, H, W): intensity in 1/LIGHT, with texture and without.
+        images
+            Which of the batch these n are.
 
-def _digitise(noisy: torch.Tensor, clean: torch.Tensor, parameters: SurrogateParameters) -> Exposed:
-    top = float(parameters.max_intensity)
-    if parameters.acquisition.normalise:
-        noisy = noisy.clamp(min=0)
-        factor = top / noisy.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
-        noisy, clean = torch.floor(noisy * factor), torch.floor(clean * factor)
-    else:
-        noisy, clean = torch.floor(noisy + 0.5), torch.floor(clean + 0.5)
-    noisy, clean = noisy.clamp(0, top).flatten(0, 1), clean.clamp(0, top).flatten(0, 1)
-    if parameters.negative:
-        noisy, clean = top - noisy, top - clean
-    return Exposed(noisy, clean)
+        Returns
+        -------
+        float32 (n, T, H, W), from 0 to the greatest grey value; to be cut to whole numbers.
+        """
+        p = self.parameters.acquisition
+        height, width = light.shape[2:]
+        frames = slice(images.start * light.shape[1], images.stop * light.shape[1])
+        draws = PixelDraws(self.frame_keys[frames])
+        scale = self._of("signal", images) / LIGHT
+        if p.normalise:  # the original's: the brightest pixel of the image or series is 255
+            scale = 255 / light.amax((1, 2, 3), keepdim=True).clamp(min=1).float()
+        scale = scale * self._tensor(self.left[images])[..., None, None]
+        noisy, clean = light * scale, clean * scale
+        for other in (self._haze(images, height, width), self._of("background", images)):
+            if other is not None:
+                noisy.add_(other)
+                clean.add_(other)
+        if self._any("vignetting", images):
+            shade = 1 - self._of("vignetting", images) * _squared_radius(height, width, self.device)
+            noisy.mul_(shade)
+            clean.mul_(shade)
+        if self._any("line_jitter", images):
+            noisy = _jitter(noisy, draws, self._of("line_jitter", images))
+        if self._any("background_variation", images):
+            correlation = self.correlation[images].repeat(light.shape[1])
+            uneven = self._of("background_variation", images)
+            noisy.add_(background(draws, correlation, height, width).view(noisy.shape).mul_(uneven))
+        if self._any("gain", images):
+            gain = self._of("gain", images)
+            shot = photons(noisy / gain.clamp(min=1e-6), draws).mul_(gain)
+            noisy = torch.where(gain > 0, shot, noisy)
+        if self._any("read_noise", images):
+            read = draws.normal("read", height, width).view(noisy.shape)
+            noisy.add_(read.mul_(self._of("read_noise", images)))
+        if self._any("offset", images):
+            noisy.add_(self._of("offset", images))
+            clean.add_(self._of("offset", images))
+        return self._digitise(noisy, clean)
+
+    def _digitise(
+        self, noisy: torch.Tensor, clean: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        top = float(self.parameters.max_intensity)
+        if self.parameters.acquisition.normalise:
+            factor = top / noisy.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
+            noisy.mul_(factor)
+            clean.mul_(factor)
+        else:  # to the nearest, as the fraction is cut off later
+            noisy.add_(0.5)
+            clean.add_(0.5)
+        noisy.clamp_(0, top)
+        clean.clamp_(0, top)
+        if self.parameters.negative:  # cut first: the whole numbers are what is inverted
+            noisy, clean = top - noisy.floor_(), top - clean.floor_()
+        return noisy, clean
+
+    def _of(self, name: str, images: slice) -> torch.Tensor:
+        """A parameter of the images, (n, 1, 1, 1)."""
+        return self._tensor(self.values[name][images]).view(-1, 1, 1, 1)
+
+    def _any(self, name: str, images: slice) -> bool:
+        """Whether a parameter is on; adding or taking away nothing would change no bit."""
+        return bool((self.values[name][images] != 0).any())
+
+    def _tensor(self, values: Floats) -> torch.Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)
+
+    def _haze(self, images: slice, height: int, width: int) -> torch.Tensor | None:
+        """A wide glow around a point somewhere, (n, 1, H, W)."""
+        if not self._any("haze", images):
+            return None
+        size = self._of("haze_size", images).view(-1, 1)
+        at = self._tensor(self.haze_at[images])
+
+        def profile(side: int, axis: int) -> torch.Tensor:
+            off = torch.arange(side, device=self.device) - at[:, axis : axis + 1] * side
+            ratio = off / size
+            return gaussian(ratio * ratio)
+
+        rows, columns = profile(height, 0), profile(width, 1)
+        glow = self._of("haze", images)[:, 0] * rows[:, :, None] * columns[:, None, :]
+        return glow[:, None]
 
 
 # ------------------------------------------------------------ background
 
 
-def background(
-    draws: Draws, correlation: torch.Tensor, frames: int, height: int, width: int
-) -> torch.Tensor:
-    """Gaussian-smoothed white noise of variance 1, float32 (B * T, H, W).
+def background(draws: PixelDraws, correlation: Floats, height: int, width: int) -> torch.Tensor:
+    """Gaussian-smoothed white noise of variance 1, float32 (n, H, W).
 
     The white noise lies on a grid of two thirds of the filter's sigma: a Gaussian has nothing left
     to alias there. Noise and filter are whole numbers small enough for the sums of the two matrix
@@ -125,83 +173,66 @@ def background(
     Parameters
     ----------
     correlation
-        float64 (B,): sigma of the filter in px.
+        (n,): sigma of the filter in px.
     """
     out = torch.empty((len(draws), height, width), device=draws.device)
-    by_frame = correlation.repeat_interleave(frames)
-    for sigma in torch.unique(correlation).tolist():
-        rows = (by_frame == sigma).nonzero()[:, 0]
+    for sigma in np.unique(correlation).tolist():
+        rows = torch.from_numpy(np.flatnonzero(correlation == sigma)).to(draws.device)
         down, across = (_smoother(side, sigma, draws.device) for side in (height, width))
-        grains = draws.select(rows).normal("background", len(down[0]), len(across[0]))
-        grains = torch.round(grains * _GRAINS).clamp_(-127, 127)
-        half = torch.round(down @ grains / 256)
-        out[rows] = half @ across.mT
-        spread = (
-            _GRAINS
-            / 256
-            * math.sqrt(float((down * down).sum(1).mean()) * float((across * across).sum(1).mean()))
-        )
-        out[rows] /= spread
+        some = PixelDraws(draws.keys[rows])
+        grains = some.normal("background", down.weights.shape[1], across.weights.shape[1])
+        grains = grains.mul_(_GRAINS).round_().clamp_(-127, 127)
+        half = (down.weights @ grains).mul_(1 / _HALVED).round_()
+        made = half @ across.weights.mT
+        out[rows] = made.mul_(_HALVED / (_GRAINS * down.spread * across.spread))
     return out
 
 
-@functools.lru_cache(maxsize=16)
-def _smoother(side: int, sigma: float, device: torch.device) -> torch.Tensor:
-    """Weights of the coarse grid for each pixel, whole numbers in float32 (side, coarse)."""
+@dataclass(frozen=True)
+class _Smoother:
+    """Weights of the coarse grid for each pixel, whole numbers (side, coarse); their root sum of
+    squares.
+    """
+
+    weights: torch.Tensor
+    spread: float
+
+
+@functools.lru_cache(maxsize=64)
+def _smoother(side: int, sigma: float, device: torch.device) -> _Smoother:
     pitch = max(1, int(sigma / 1.5))
     margin = math.ceil(4 * sigma / pitch)
     coarse = (np.arange(math.ceil(side / pitch) + 2 * margin) - margin) * pitch
     off = (np.arange(side)[:, None] - coarse) / sigma
     weights = np.rint(_WEIGHT * np.exp(-off * off / 2))
-    return torch.tensor(weights, dtype=torch.float32, device=device)
+    spread = math.sqrt(float((weights**2).sum(1).mean()))
+    return _Smoother(torch.tensor(weights, dtype=torch.float32, device=device), spread)
 
 
 # ------------------------------------------------------------ light
 
 
-def _haze(p: AcquisitionParameters, draws: Draws, light: torch.Tensor) -> torch.Tensor | None:
-    """A wide glow around a point somewhere, (B, 1, H, W)."""
-    peak = draws.parameter(p, "haze").float()
-    if not bool((peak > 0).any()):
-        return None
-    size = draws.parameter(p, "haze_size").float()
-    place = draws.uniform("haze", 2).float()
-
-    def profile(side: int, at: torch.Tensor) -> torch.Tensor:
-        off = (torch.arange(side, device=at.device) - at[:, None] * side) / size[:, None]
-        return gaussian(off * off).to(light.device)
-
-    rows, columns = profile(light.shape[2], place[:, 0]), profile(light.shape[3], place[:, 1])
-    peak = peak.to(light.device)[:, None, None]
-    return (peak * rows[:, :, None] * columns[:, None, :])[:, None]
+def _squared_radius(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """Squared distance from the centre, 1 in the corners, (H, W)."""
+    row, column = (torch.linspace(-1, 1, side, device=device) ** 2 / 2 for side in (height, width))
+    return row[:, None] + column
 
 
-def _vignette(lost: torch.Tensor, height: int, width: int) -> torch.Tensor | None:
-    """What is left of the light, falling with the squared distance from the centre."""
-    if not bool((lost > 0).any()):
-        return None
-    row, column = (
-        (torch.linspace(-1, 1, side, device=lost.device) ** 2) / 2 for side in (height, width)
-    )
-    return 1 - lost * (row[:, None] + column)
-
-
-def _jitter(light: torch.Tensor, draws: Draws, spread: torch.Tensor) -> torch.Tensor:
+def _jitter(light: torch.Tensor, draws: PixelDraws, spread: torch.Tensor) -> torch.Tensor:
     """Shift each scan line by a random length, with linear interpolation."""
     images, frames, height, width = light.shape
     shift = draws.normal("jitter", height).view(images, frames, height, 1) * spread
     at = torch.arange(width, device=light.device) + shift
     left = torch.floor(at)
-    part = at - left
     first = light.gather(3, left.long().clamp(0, width - 1))
     second = light.gather(3, (left.long() + 1).clamp(0, width - 1))
-    return first + part * (second - first)
+    return first + (at - left) * (second - first)
 
 
 # ------------------------------------------------------------ photons
 
 
-def photons(mean: torch.Tensor, draws: Draws) -> torch.Tensor:
+def photons(mean: torch.Tensor, draws: PixelDraws) -> torch.Tensor:
     """Numbers of photons, whole numbers in float32 of the shape (B, T, H, W) of their means.
 
     Few are looked up in a table of Poisson quantiles, its row dithered so that means between rows

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from .courses import draw_course, draw_depth, draw_gaps
 from .distributions import bounds, lower, upper
 from .occupancy import Occupancy
 from .parameters import AxonParameters
-from .random import Draws, quantile
+from .random import Draws, Floats, quantile
 from .walks import fine, walk
 
+Ints = NDArray[np.int64]
 _CANDIDATES = 4
 _ROUNDS = 15  # together as many tries as the original takes before it starts the image anew
 _LONGEST = 1.5  # diagonals of the field that a walk may take
@@ -27,42 +29,42 @@ class Axons:
     Attributes
     ----------
     points
-        float64 (B, A, J, P, 2): rows and columns in px.
+        (B, A, J, P, 2): rows and columns in px.
     headings
-        float64 (B, A, J, P - 1): of the step after a point, in turns.
+        (B, A, J, P - 1): of the step after a point, in turns.
     count
-        int64 (B, A, J): points of a branch; 0 where there is none.
+        (B, A, J): points of a branch; 0 where there is none.
     parent, sample
-        int64 (B, A, J): branch and point of it that a daughter comes from.
+        (B, A, J): branch and point of it that a daughter comes from.
     gap
-        float64 (B, A, J, P): factor of the brightness, below 1 in a gap.
+        (B, A, J, P): factor of the brightness, below 1 in a gap.
     brightness
-        float64 (B, A, J, P): coefficient, gaps included.
+        (B, A, J, P): coefficient, gaps included.
     blur
-        float64 (B, A, J, P): sigma by defocus in px.
+        (B, A, J, P): sigma by defocus in px.
     thickness, sigma, mask_distance
-        float64 (B, A, J): px.
+        (B, A, J): px.
     missing
-        int64 (B,): axons and daughters for which no room was found.
+        (B,): axons and daughters for which no room was found.
     """
 
-    points: torch.Tensor
-    headings: torch.Tensor
-    count: torch.Tensor
-    parent: torch.Tensor
-    sample: torch.Tensor
-    gap: torch.Tensor
-    brightness: torch.Tensor
-    blur: torch.Tensor
-    thickness: torch.Tensor
-    sigma: torch.Tensor
-    mask_distance: torch.Tensor
-    missing: torch.Tensor
+    points: Floats
+    headings: Floats
+    count: Ints
+    parent: Ints
+    sample: Ints
+    gap: Floats
+    brightness: Floats
+    blur: Floats
+    thickness: Floats
+    sigma: Floats
+    mask_distance: Floats
+    missing: Ints
 
     @property
-    def valid(self) -> torch.Tensor:
-        """Bool (B, A, J, P): whether a point is part of its branch."""
-        return torch.arange(self.points.shape[3], device=self.count.device) < self.count[..., None]
+    def valid(self) -> NDArray[np.bool_]:
+        """Whether a point is part of its branch, (B, A, J, P)."""
+        return np.arange(self.points.shape[3]) < self.count[..., None]
 
 
 def draw_axons(draws: Draws, parameters: AxonParameters, shape: tuple[int, int]) -> Axons:
@@ -91,52 +93,48 @@ class _Growth:
 
     def __init__(self, draws: Draws, parameters: AxonParameters, shape: tuple[int, int]) -> None:
         self.draws, self.parameters, self.shape = draws, parameters, shape
-        self.axons = draws.parameter(parameters, "count").long()
+        axons = draws.parameter(parameters, "count").astype(np.int64)
         self.oblique = draws.parameter(parameters, "oblique")
         self.starts_inside = draws.parameter(parameters, "starts_inside")
         self.ends_inside = draws.parameter(parameters, "ends_inside")
-        images, device = len(draws), draws.device
-        self.a = int(self.axons.max())
+        images, self.a = len(draws), int(axons.max())
         by_axon = draws.children("axon", self.a)
-        self.daughters = by_axon.parameter(parameters, "daughters").long().view(images, self.a)
-        self.j = 1 + (int(self.daughters.max()) if self.a else 0)
+        daughters = by_axon.parameter(parameters, "daughters").reshape(images, self.a)
+        self.j = 1 + int(daughters.max(initial=0))
         self.slots = (images, self.a, self.j)
+        exists = np.arange(self.a) < axons[:, None]
+        self.wanted = exists[..., None] & (np.arange(self.j) <= daughters[..., None])
         self.by_branch = by_axon.children("branch", self.j)
-        self.chances = self.by_branch.uniform("chances", 4).view(*self.slots, 4)
-        conformity = by_axon.parameter(parameters, "conformity").view(images, self.a)
-        self.alpha = torch.acos(conformity) / (2 * math.pi)
-        self.defocus = by_axon.parameter(parameters, "defocus").view(images, self.a)
+        self.chances = self.by_branch.uniform("chances", 4).reshape(*self.slots, 4)
+        conformity = by_axon.parameter(parameters, "conformity").reshape(images, self.a)
+        self.alpha = np.arccos(conformity) / (2 * math.pi)
+        self.defocus = by_axon.parameter(parameters, "defocus").reshape(images, self.a)
         self.step = fine(draws.parameter(parameters, "step"))
         shortest = lower(parameters.step, bounds(AxonParameters, "step")[0])
         self.steps = math.ceil(_LONGEST * math.hypot(*shape) / shortest)
+        self.places = np.arange(self.steps + 1)
         self.thickness = self.of_branch("thickness")
         self.tolerance = self.of_branch("straight_branching") * self.thickness
-        path = (*self.slots, self.steps + 1)
-        self.points = torch.zeros((*path, 2), dtype=torch.float64, device=device)
-        self.headings = torch.zeros((*self.slots, self.steps), dtype=torch.float64, device=device)
-        self.gap = torch.ones(path, dtype=torch.float64, device=device)
-        self.count, self.parent, self.sample = torch.zeros(
-            (3, *self.slots), dtype=torch.int64, device=device
-        )
+        self.points = np.zeros((*self.slots, self.steps + 1, 2))
+        self.headings = np.zeros((*self.slots, self.steps))
+        self.gap = np.ones((*self.slots, self.steps + 1))
+        self.count, self.parent, self.sample = np.zeros((3, *self.slots), dtype=np.int64)
 
-    def of_branch(self, name: str) -> torch.Tensor:
-        """A parameter of each branch (B, A, J), rounded so that all devices have the same."""
-        return fine(self.by_branch.parameter(self.parameters, name).view(self.slots))
+    def of_branch(self, name: str) -> Floats:
+        """A parameter of each branch (B, A, J)."""
+        return fine(self.by_branch.parameter(self.parameters, name).reshape(self.slots))
 
     # ------------------------------------------------------------ where they run
 
     def grow(self) -> None:
         """First all mothers, then the first daughter of each axon, and so on."""
-        exists = torch.arange(self.a, device=self.axons.device) < self.axons[:, None]
-        branch = torch.arange(self.j, device=self.axons.device)
-        self.wanted = exists[..., None] & (branch <= self.daughters[..., None])
         taken = None
         if not self.parameters.crossings:
             widest = upper(self.parameters.thickness, bounds(AxonParameters, "thickness")[1])
-            taken = Occupancy(len(self.draws), self.shape, 2 * widest, self.axons.device)
+            taken = Occupancy(len(self.draws), self.shape, 2 * widest)
         for j in range(self.j):
-            wanted = self.wanted[..., j] & (self.count[..., 0] > 0 if j else True)
-            image, axon = wanted.nonzero(as_tuple=True)
+            wanted = self.wanted[..., j]
+            image, axon = np.nonzero(wanted & (self.count[..., 0] > 0) if j else wanted)
             for attempt in range(_ROUNDS):
                 if not len(image):
                     break
@@ -144,52 +142,47 @@ class _Growth:
                 image, axon = image[left], axon[left]
 
     def _try(
-        self,
-        image: torch.Tensor,
-        axon: torch.Tensor,
-        j: int,
-        attempt: int,
-        taken: Occupancy | None,
-    ) -> torch.Tensor:
-        """Walk several candidates each of some branches and keep the first good one.
+        self, image: Ints, axon: Ints, j: int, attempt: int, taken: Occupancy | None
+    ) -> NDArray[np.bool_]:
+        """Walk some candidates for each of some branches and keep the first good one.
 
-        Returns whether none was, bool (n,).
+        Returns whether none was, (n,).
         """
         draws = self.by_branch.select((image * self.a + axon) * self.j + j)
         if j:
             parent, sample, start, heading, good = self._branch_off(draws, image, axon, j, attempt)
         else:
             start, heading = self._enter(draws, image, axon, attempt)
-            parent = sample = torch.zeros_like(heading, dtype=torch.int64)
-            good = torch.ones_like(heading, dtype=torch.bool)
+            parent = sample = np.zeros(heading.shape, dtype=np.int64)
+            good = np.ones(heading.shape, dtype=bool)
         walks = walk(
             start,
             heading,
-            self.alpha[image, axon, None].expand_as(heading),
-            self.step[image, None].expand_as(heading),
+            np.broadcast_to(self.alpha[image, axon, None], heading.shape),
+            np.broadcast_to(self.step[image, None], heading.shape),
             draws.uniform(f"walk {attempt}", _CANDIDATES, self.steps),
             self.shape,
             first_turn=j == 0,
         )
         count = self._cut_short(image, axon, j, walks.count)
 
-        def keep(row: torch.Tensor) -> None:
+        def keep(row: Ints) -> None:
             row = row[good[row].any(1)]
-            first = good[row].long().argmax(1)
+            first = good[row].argmax(1)
             at = (image[row], axon[row], j)
             self.points[at] = walks.points[row, first]
             self.headings[at] = walks.headings[row, first]
             self.count[at] = count[row, first]
             self.parent[at], self.sample[at] = parent[row, first], sample[row, first]
             if taken is not None:
-                taken.add(image[row], self.points[at], self._places() < self.count[at][:, None])
+                taken.add(image[row], self.points[at], self.places < self.count[at][:, None])
 
         if taken is None:
-            keep(torch.arange(len(image), device=image.device))
+            keep(np.arange(len(image)))
         else:  # one axon after the other, as each takes room from the next
-            inside = self._places() < count[..., None]
-            for a in torch.unique(axon).tolist():
-                row = (axon == a).nonzero()[:, 0]
+            inside = self.places < count[..., None]
+            for a in np.unique(axon).tolist():
+                row = np.flatnonzero(axon == a)
                 meets = taken.meets(image[row], walks.points[row]) & inside[row]
                 if j:
                     off = walks.points[row] - start[row][..., None, :]
@@ -206,88 +199,79 @@ class _Growth:
             self.step[image[new]],
             self.steps + 1,
         )
-        return ~new
+        found: NDArray[np.bool_] = ~new
+        return found
 
-    def _enter(
-        self, draws: Draws, image: torch.Tensor, axon: torch.Tensor, attempt: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _enter(self, draws: Draws, image: Ints, axon: Ints, attempt: int) -> tuple[Floats, Floats]:
         """Starts (n, C, 2) and headings (n, C) of mothers: on the edge, or within the field."""
-        u, v, side, around = draws.uniform(f"enter {attempt}", 4, _CANDIDATES).unbind(1)
+        u, v, side, around = np.moveaxis(draws.uniform(f"enter {attempt}", 4, _CANDIDATES), 1, 0)
         chances = self.chances[image, axon, 0]
         oblique = (chances[:, 0] < self.oblique[image])[:, None]
         within = (chances[:, 1] < self.starts_inside[image])[:, None]
-        side = torch.floor(side * 4)  # top, right, bottom, left
-        along = torch.where(oblique, u, 0.25 + u / 2)
-        row = torch.where(side == 0, 0.0, torch.where(side == 2, 1.0, along))
-        column = torch.where(side == 3, 0.0, torch.where(side == 1, 1.0, along))
+        side = np.floor(side * 4)  # top, right, bottom, left
+        along = np.where(oblique, u, 0.25 + u / 2)
+        row = np.where(side == 0, 0.0, np.where(side == 2, 1.0, along))
+        column = np.where(side == 3, 0.0, np.where(side == 1, 1.0, along))
         inwards = (side + 1) / 4  # from the top along the rows, which is a quarter of a turn
-        lean = torch.where(oblique, torch.asin(2 * v - 1) / (2 * math.pi), 0.0)
-        start = torch.stack(
-            (torch.where(within, u, row), torch.where(within, v, column)), dim=-1
-        ) * torch.tensor([side - 1 for side in self.shape], device=image.device)
-        heading = torch.where(within, around, inwards + lean)
-        return start, heading
+        # light falls on a line from all sides: the angle to its normal has a uniform sine
+        lean = np.where(oblique, np.arcsin(2 * v - 1) / (2 * math.pi), 0.0)
+        start = np.stack((np.where(within, u, row), np.where(within, v, column)), axis=-1)
+        start = fine(start * [side - 1.0 for side in self.shape])
+        return start, np.where(within, around, inwards + lean)
 
     def _branch_off(
-        self, draws: Draws, image: torch.Tensor, axon: torch.Tensor, j: int, attempt: int
-    ) -> tuple[torch.Tensor, ...]:
+        self, draws: Draws, image: Ints, axon: Ints, j: int, attempt: int
+    ) -> tuple[Ints, Ints, Floats, Floats, NDArray[np.bool_]]:
         """Parent, point of it, start, heading and whether that is outside gaps; each (n, C).
 
         Any point but the first of the axon's branches is as likely; the direction is that of the
         step to it, give or take 45 degrees.
         """
-        u, turn = draws.uniform(f"branch off {attempt}", 2, _CANDIDATES).unbind(1)
-        points = (self.count[image, axon, :j] - 1).clamp(min=0)
+        u, turn = np.moveaxis(draws.uniform(f"branch off {attempt}", 2, _CANDIDATES), 1, 0)
+        points = np.maximum(self.count[image, axon, :j] - 1, 0)
         end = points.cumsum(1)
-        number = torch.floor(u * end[:, -1:]).long()
+        number = np.floor(u * end[:, -1:]).astype(np.int64)
         parent = (number[..., None] >= end[:, None]).sum(-1)
-        sample = 1 + number - (end - points).gather(1, parent)
-        at = (image[:, None], axon[:, None], parent, sample)
-        heading = self.headings[image[:, None], axon[:, None], parent, sample - 1]
-        heading = heading + (2 * turn - 1) * _BRANCH_ANGLE
-        return parent, sample, self.points[at], heading, self.gap[at] == 1
+        sample = 1 + number - np.take_along_axis(end - points, parent, axis=1)
+        at = (image[:, None], axon[:, None], parent)
+        heading = self.headings[(*at, sample - 1)] + (2 * turn - 1) * _BRANCH_ANGLE
+        return parent, sample, self.points[(*at, sample)], heading, self.gap[(*at, sample)] == 1
 
-    def _cut_short(
-        self, image: torch.Tensor, axon: torch.Tensor, j: int, count: torch.Tensor
-    ) -> torch.Tensor:
+    def _cut_short(self, image: Ints, axon: Ints, j: int, count: Ints) -> Ints:
         """Let some branches end within the field."""
-        chance, part = self.chances[image, axon, j, 2:, None].unbind(1)
-        shorter = torch.ceil(count * (0.2 + 0.8 * part)).long().clamp(min=2)
+        chance, part = self.chances[image, axon, j, 2:].T[..., None]
+        shorter = np.ceil(count * (0.2 + 0.8 * part)).astype(np.int64)
         ends = chance < self.ends_inside[image, None]
-        return torch.where(ends, torch.minimum(shorter, count), count)
-
-    def _places(self) -> torch.Tensor:
-        return torch.arange(self.steps + 1, device=self.axons.device)
+        return np.where(ends, np.clip(shorter, 2, count), count)
 
     # ------------------------------------------------------------ what they look like
 
     def finish(self) -> Axons:
         """Brightness and depth along the branches, mothers first: daughters go on from them."""
         parameters = self.parameters
-        fraction = self._places() / (self.count[..., None] - 1).clamp(min=1)
-        course, depth = torch.zeros(
-            (2, *self.gap.shape), dtype=torch.float64, device=fraction.device
-        )
-        image, axon = torch.meshgrid(
-            torch.arange(self.slots[0]), torch.arange(self.a), indexing="ij"
-        )
+        fraction = self.places / np.maximum(self.count[..., None] - 1, 1)
+        course, depth = np.zeros((2, *self.gap.shape))
+        image, axon = np.indices(self.slots[:2])
+        flat = (-1, self.steps + 1)
         for j in range(self.j):
-            draws = self.by_branch.select(((image * self.a + axon) * self.j + j).view(-1))
-            profile = parameters.branch_profile if j else parameters.profile
+            draws = self.by_branch.select(((image * self.a + axon) * self.j + j).ravel())
             if j:
                 at = (image, axon, self.parent[..., j], self.sample[..., j])
-                begin, top = course[at].view(-1), depth[at].view(-1)
+                begin, top = course[at].ravel(), depth[at].ravel()
             else:
-                begin, top = draws.uniform("begin"), 2 * draws.uniform("begin deep") - 1
-            along = fraction[:, :, j].reshape(-1, self.steps + 1)
-            course[:, :, j] = draw_course(draws, parameters, profile, begin, along).view_as(
-                course[:, :, j]
-            )
-            depth[:, :, j] = draw_depth(draws, top, along).view_as(depth[:, :, j])
+                begin, top = draws.uniform("begin", 2).T
+                top = 2 * top - 1
+            profile = parameters.branch_profile if j else parameters.profile
+            along = fraction[:, :, j].reshape(flat)
+            drawn = draw_course(draws, parameters, profile, begin, along)
+            course[:, :, j] = drawn.reshape(course[:, :, j].shape)
+            depth[:, :, j] = draw_depth(draws, top, along).reshape(depth[:, :, j].shape)
         low, high, _ = bounds(AxonParameters, "brightness")
-        coefficient = quantile(
-            parameters.brightness, course.clamp(2.0**-24, 1 - 2.0**-24), low, high
-        )
+        valid = self.places < self.count[..., None]
+        brightness = np.zeros(self.gap.shape)
+        # the ends of a distribution may be infinite
+        chance = np.clip(course[valid], 2.0**-24, 1 - 2.0**-24)
+        brightness[valid] = quantile(parameters.brightness, chance, low, high) * self.gap[valid]
         return Axons(
             self.points,
             self.headings,
@@ -295,8 +279,8 @@ class _Growth:
             self.parent,
             self.sample,
             self.gap,
-            coefficient * self.gap,
-            self.defocus[..., None, None] * depth.abs(),
+            brightness,
+            self.defocus[..., None, None] * np.abs(depth),
             self.thickness,
             self.of_branch("sigma"),
             self.of_branch("mask_distance"),

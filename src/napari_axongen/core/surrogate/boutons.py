@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from .axons import Axons
+from .axons import Axons, Ints
 from .parameters import BoutonParameters
-from .random import Draws
+from .random import Draws, Floats
 from .walks import directions, fine
-
-_ROUNDS = 16
 
 
 @dataclass
@@ -23,47 +23,47 @@ class Boutons:
     Attributes
     ----------
     there
-        bool (B, N): whether a slot is filled.
+        (B, N): whether a slot is filled.
     centre, foot, control
-        float64 (B, N, 2): rows and columns in px; where the stalk begins, and the point towards
+        (B, N, 2): rows and columns in px; where the stalk begins, and the point towards
         which it does.
     heading
-        float64 (B, N): of the axon there, in turns.
+        (B, N): of the axon there, in turns.
     radius, elongation, brightness
-        float64 (B, N).
+        (B, N).
     terminal
-        bool (B, N).
+        (B, N).
     axon, branch
-        int64 (B, N): slots in `Axons`.
+        (B, N): slots in `Axons`.
     stalk
-        float64 (B, N): coefficient of the axon at the foot.
+        (B, N): coefficient of the axon at the foot.
     draws
         Random numbers of the boutons, row ``image * N + bouton``.
     missing
-        int64 (B,): boutons for which no room was found.
+        (B,): boutons for which no room was found.
     """
 
-    there: torch.Tensor
-    centre: torch.Tensor
-    foot: torch.Tensor
-    control: torch.Tensor
-    heading: torch.Tensor
-    radius: torch.Tensor
-    elongation: torch.Tensor
-    brightness: torch.Tensor
-    terminal: torch.Tensor
-    axon: torch.Tensor
-    branch: torch.Tensor
-    stalk: torch.Tensor
+    there: NDArray[np.bool_]
+    centre: Floats
+    foot: Floats
+    control: Floats
+    heading: Floats
+    radius: Floats
+    elongation: Floats
+    brightness: Floats
+    terminal: NDArray[np.bool_]
+    axon: Ints
+    branch: Ints
+    stalk: Floats
     draws: Draws
-    missing: torch.Tensor
+    missing: Ints
 
 
 def draw_boutons(
     draws: Draws,
     parameters: BoutonParameters,
     axons: Axons,
-    visible: Callable[[torch.Tensor], torch.Tensor],
+    visible: Callable[[Floats], NDArray[np.bool_]],
 ) -> Boutons:
     """Put boutons on axons, farther apart than the least distance.
 
@@ -74,56 +74,55 @@ def draw_boutons(
     draws
         Random numbers of the images.
     visible
-        Tells of centres (B, N, 2) whether they may be used, bool (B, N).
+        Tells of centres (B, N, 2) whether they may be used, (B, N).
     """
-    wanted = draws.parameter(parameters, "count").long()
-    tries = torch.where(wanted > 0, 2 * wanted + 16, 0)
-    most = int(tries.max())
-    images = len(draws)
+    wanted = draws.parameter(parameters, "count").astype(np.int64)
+    tries = np.where(wanted > 0, 2 * wanted + 16, 0)
+    images, most = len(draws), int(tries.max())
     by_try = draws.children("bouton", most)
 
-    def of(name: str) -> torch.Tensor:
-        return fine(by_try.parameter(parameters, name).view(images, most))
+    def of(name: str) -> Floats:
+        return fine(by_try.parameter(parameters, name).reshape(images, most))
 
-    place, kind, turn, side, up, across = (
-        by_try.uniform("bouton", 6).view(images, most, 6).unbind(-1)
-    )
     # any point outside gaps but the ends of the branches
-    usable = axons.valid & (axons.gap == 1)
-    usable[..., 0] = False
-    usable = usable & (
-        torch.arange(usable.shape[-1], device=usable.device) + 1 < axons.count[..., None]
-    )
-    end = usable.flatten(1).long().cumsum(1)
-    total = end[:, -1:] if end.shape[1] else torch.zeros((images, 1), dtype=torch.int64)
-    good = (torch.arange(most, device=total.device) < tries[:, None]) & (total > 0)
-    if not most or not end.shape[1]:
-        return _none(images, by_try, wanted)
-    found = torch.searchsorted(end, torch.floor(place * total).long(), right=True)
-    found = found.clamp(max=end.shape[1] - 1)
     j, p = axons.points.shape[2:4]
-    rows = torch.arange(images, device=found.device)[:, None]
-    at = (rows, found // (j * p), found // p % j, found % p)
-    foot, heading = axons.points[at], axons.headings[(*at[:3], at[3].clamp(max=p - 2))]
-    radius = of("radius")
+    place = np.arange(p)
+    usable = (axons.gap == 1) & (place > 0) & (place + 1 < axons.count[..., None])
+    usable = usable.reshape(images, -1)
+    total = usable.sum(1)
+    good = (np.arange(most) < tries[:, None]) & (total > 0)[:, None]
+    chance, kind, turn, side, down, right = np.moveaxis(
+        by_try.uniform("bouton", 6).reshape(images, most, 6), -1, 0
+    )
+    found = np.zeros((images, most), dtype=np.int64)
+    for image in np.flatnonzero(total):
+        number = np.floor(chance[image] * total[image]).astype(np.int64)
+        found[image] = np.flatnonzero(usable[image])[number]
+    if not axons.points.size:
+        good = good[:, :0]
+        found, chance, kind, turn, side, down, right = (
+            value[:, :0] for value in (found, chance, kind, turn, side, down, right)
+        )
+    at = (np.arange(images)[:, None], found // (j * p), found // p % j, found % p)
+    foot, heading = axons.points[at], axons.headings[(*at[:3], np.minimum(at[3], p - 2))]
+    radius, stalk = of("radius"), of("stalk_length")
     terminal = kind < draws.parameter(parameters, "terminal")[:, None]
-    # far enough from the axon that bouton and axon stay apart: 2 R at least
-    stalk = radius * of("stalk_length")
-    least = torch.asin((2 * radius / stalk).clamp(max=1)) / (2 * math.pi)
+    # at least two radii away from the line of the axon: that far they do not touch
+    least = np.arcsin(np.minimum(2 / stalk, 1)) / (2 * math.pi)
     angle = least + (0.5 - 2 * least) * turn
-    away = directions(heading + torch.where(side < 0.5, angle, -angle))
-    centre = torch.where(terminal[..., None], fine(foot + stalk[..., None] * away), foot)
+    away = directions(heading + np.where(side < 0.5, angle, -angle))
+    centre = np.where(terminal[..., None], fine(foot + (radius * stalk)[..., None] * away), foot)
     good &= visible(centre)
-    there = _apart(centre, good, fine(draws.parameter(parameters, "min_distance")))
-    there &= there.long().cumsum(1) <= wanted[:, None]
+    there = _apart(centre, good, draws.parameter(parameters, "min_distance"))
+    there &= there.cumsum(1) <= wanted[:, None]
     return Boutons(
         there,
         centre,
         foot,
-        fine(foot + (centre - foot) * torch.stack((up, across), dim=-1)),
+        fine(foot + (centre - foot) * np.stack((down, right), axis=-1)),
         heading,
         radius,
-        torch.where(terminal, 1.0, of("elongation")),
+        np.where(terminal, 1.0, of("elongation")),
         of("brightness"),
         terminal,
         at[1],
@@ -134,44 +133,18 @@ def draw_boutons(
     )
 
 
-def _apart(centre: torch.Tensor, good: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
-    """Keep each place that is farther than a distance from all kept before it, bool (B, N).
+def _apart(centre: Floats, good: NDArray[np.bool_], distance: Floats) -> NDArray[np.bool_]:
+    """Keep each place that is farther than a distance from all kept before it, (B, N).
 
-    The one-by-one choice of the original, by rounds: what no undecided earlier place is near is
-    kept, what a kept one is near is dropped. What is undecided after the last round is dropped.
+    One by one, as the original chooses; near ones are found beforehand by a tree.
     """
-    off = centre[:, :, None] - centre[:, None]
-    near = (off * off).sum(-1) <= (distance * distance)[:, None, None]
-    near = near.tril(-1)
-    kept = torch.zeros_like(good)
-    open_ = good
-    for _ in range(_ROUNDS):
-        if not bool(open_.any()):
-            break
-        new = open_ & ~(near & open_[:, None]).any(-1)
-        kept = kept | new
-        open_ = open_ & ~new & ~(near & kept[:, None]).any(-1)
+    kept = good.copy()
+    for image in range(len(centre)):
+        if distance[image] <= 0 or not good[image].any():
+            continue
+        place = np.flatnonzero(good[image])
+        near = cKDTree(centre[image, place]).query_pairs(distance[image], output_type="ndarray")
+        for first, second in near[np.lexsort(near.T[::-1])]:
+            if kept[image, place[first]]:
+                kept[image, place[second]] = False
     return kept
-
-
-def _none(images: int, draws: Draws, wanted: torch.Tensor) -> Boutons:
-    number = torch.zeros((images, 0), dtype=torch.float64, device=draws.device)
-    pair = number[..., None].expand(-1, -1, 2)
-    slot, yes = number.long(), number.bool()
-    draws = draws.select(slot.flatten())
-    return Boutons(
-        yes,
-        pair,
-        pair,
-        pair,
-        number,
-        number,
-        number,
-        number,
-        yes,
-        slot,
-        slot,
-        number,
-        draws,
-        wanted,
-    )

@@ -5,36 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Progress, Steps
+from napari_axongen.core.threads import each_apart
 
-from .acquisition import expose
-from .axons import Axons, draw_axons
+from .acquisition import Microscope
+from .axons import Axons, Ints, draw_axons
 from .boutons import Boutons, draw_boutons
 from .cells import draw_cells
-from .distributions import Group
 from .parameters import SurrogateParameters
-from .random import Draws, image_keys
+from .pixels import PixelDraws
+from .random import Draws, Floats, image_keys
 from .raster import Canvas
 from .render import Renderer
 from .scene import Composer
 from .series import at_rest, bouton_courses, draw_motion, transform
 from .truth import BOUTON, TRACK, Centreline, Surrogates
 
-_BATCH_PIXELS = 1 << 19  # what a CPU draws at once
+_BATCH = 64  # images whose scenes are drawn at once
+_BATCH_PIXELS = 1 << 22
 _BATCH_PIXELS_GPU = 1 << 24
+_CHUNK_PIXELS = 1 << 16  # what a CPU renders at once: it stays in the cache
 _TEXTURE = 1 / (2 * math.sqrt(math.pi))  # of white noise behind a Gaussian of sigma 1
 
 
 @dataclass
 class Batch:
-    """Images as they come off the device, all (B, H, W), of series (B, T, H, W).
+    """Images as they come off the device, all (B, T, H, W); T is 1 unless it is a series.
 
     Attributes
     ----------
@@ -47,11 +52,11 @@ class Batch:
     axons, boutons
         The scene.
     matrices
-        float64 (B, T, 3, 3): scene to frame.
+        (B, T, 3, 3): scene to frame.
     shown
-        float64 (B, T, N): brightness of each bouton in each frame, 0 where it is not there.
+        (B, T, N): brightness of each bouton in each frame, 0 where it is not there.
     missing
-        Axons and branches, boutons and cells for which no room was found, int64 (B, 3).
+        (3,): axons and branches, boutons and cells for which no room was found.
     """
 
     images: torch.Tensor
@@ -61,9 +66,9 @@ class Batch:
     bouton_masks: torch.Tensor
     axons: Axons
     boutons: Boutons
-    matrices: torch.Tensor
-    shown: torch.Tensor
-    missing: torch.Tensor
+    matrices: Floats
+    shown: Floats
+    missing: Ints
 
 
 @torch.no_grad()
@@ -74,7 +79,7 @@ def render_batch(
     device: torch.device,
     series: bool = False,
 ) -> Batch:
-    """Make some images at once.
+    """Make some images at once: first the scenes of all, then the pixels of a few at a time.
 
     Parameters
     ----------
@@ -83,12 +88,11 @@ def render_batch(
     seed, indices
         Which images: each depends on the seed and its own index alone.
     device
-        Where; the scene is drawn on the CPU where the device has no float64.
+        Where the pixels are made.
     series
         Whether each image is a series of frames.
     """
-    home = torch.device("cpu") if device.type == "mps" else device
-    draws = Draws(image_keys(seed, indices, home))
+    draws = Draws(image_keys(seed, indices))
     p, shape = parameters, (parameters.height, parameters.width)
     motion = draw_motion(draws, p.series, shape) if series else at_rest(draws, shape)
     axons = draw_axons(draws, p.axons, motion.field)
@@ -97,49 +101,65 @@ def render_batch(
     if series:
         shown = bouton_courses(draws, p.series, p.boutons, boutons)
     else:
-        shown = torch.where(boutons.there, boutons.brightness, 0.0)[:, None]
+        shown = np.where(boutons.there, boutons.brightness, 0.0)[:, None]
+    frames = shown.shape[1]
 
-    images, frames = shown.shape[:2]
-    canvas = Canvas(images * frames, *shape, device)
     psf = draws.parameter(p.acquisition, "psf_sigma")
-    blurred = (_TEXTURE / psf.clamp(min=1e-6)).clamp(max=1)
+    composer = Composer(p, motion.matrices, psf)
+    branches, stalks = composer.branches(axons), composer.stalks(axons, boutons, shown)
+    spots, bodies = composer.spots(boutons, shown), composer.bodies(cells)
+    # what the optics leave of white noise
+    blurred = np.minimum(_TEXTURE / np.maximum(psf, 1e-6), 1)
+    noises = [
+        torch.from_numpy((draws.parameter(group, "noise") * blurred).astype(np.float32))
+        for group in (p.axons, p.boutons, p.cells)
+    ]
+    frame_keys = draws.children("frame", frames).keys.view(np.int64)
+    frame_keys = torch.from_numpy(frame_keys).to(device)
+    microscope = Microscope(p, draws, frame_keys, motion.left, device)
 
-    def of_frames(group: Group, name: str) -> torch.Tensor:
-        return (draws.parameter(group, name) * blurred).repeat_interleave(frames).float().to(device)
+    size = (len(indices), frames, *shape)
+    grey = torch.uint8 if p.max_intensity <= 255 else torch.int32
+    images, clean = torch.empty((2, *size), dtype=grey, device=device)
+    axon_labels, branch_labels = torch.empty((2, *size), dtype=torch.int32, device=device)
+    masks = torch.empty(size, dtype=torch.bool, device=device)
 
-    frame_draws = draws.children("frame", frames).to(device)
-    renderer = Renderer(
-        canvas,
-        p,
-        frame_draws,
-        of_frames(p.axons, "noise"),
-        of_frames(p.boutons, "noise"),
-        of_frames(p.cells, "noise"),
-    )
-    composer = Composer(p, motion.matrices, psf, canvas)
-    renderer.draw_branches(composer.branches(axons))
-    renderer.draw_branches(composer.stalks(axons, boutons, shown), labelled=False)
-    renderer.draw_boutons(composer.spots(boutons, shown))
-    renderer.draw_cells(composer.bodies(cells))
-    drawn = renderer.finished()
+    def draw(some: slice) -> None:
+        within = range(some.start * frames, some.stop * frames)
+        canvas = Canvas(len(within), *shape, device)
+        noise = (value[some].repeat_interleave(frames).to(device) for value in noises)
+        renderer = Renderer(canvas, p, PixelDraws(frame_keys[within.start : within.stop]), *noise)
+        renderer.draw_branches(branches.within(within, device))
+        renderer.draw_branches(stalks.within(within, device), labelled=False)
+        renderer.draw_boutons(spots.within(within, device))
+        renderer.draw_cells(bodies.within(within, device))
+        drawn = renderer.finished()
+        axon_labels[some].view(drawn.axon_labels.shape).copy_(drawn.axon_labels)
+        branch_labels[some].view(drawn.axon_labels.shape).copy_(drawn.branch_labels)
+        masks[some].view(drawn.axon_labels.shape).copy_(drawn.boutons)
+        light, dim = (
+            value.unflatten(0, (-1, frames)) for value in (drawn.light, drawn.clean_light)
+        )
+        made, made_clean = microscope.expose(light, dim, some)
+        images[some].copy_(made)
+        clean[some].copy_(made_clean)
 
-    size = (images, frames, *shape)
-    grey = expose(
-        drawn.light.view(size), drawn.clean_light.view(size), p, draws, frame_draws, motion.left
-    )
-    kind = torch.uint8 if p.max_intensity <= 255 else torch.int32
-    final = size if series else (images, *shape)
+    few = max(1, _CHUNK_PIXELS // (frames * shape[0] * shape[1]))
+    if device.type != "cpu":
+        few = len(indices)
+    each_apart(draw, [slice(i, min(i + few, len(indices))) for i in range(0, len(indices), few)])
+    missing = np.array([part.missing.sum() for part in (axons, boutons, cells)])
     return Batch(
-        grey.image.to(kind).view(final),
-        grey.clean.to(kind).view(final),
-        drawn.axon_labels.view(final),
-        drawn.branch_labels.view(final),
-        drawn.boutons.view(final),
+        images,
+        clean,
+        axon_labels,
+        branch_labels,
+        masks,
         axons,
         boutons,
         motion.matrices,
         shown,
-        torch.stack((axons.missing, boutons.missing, cells.missing), dim=1),
+        missing,
     )
 
 
@@ -147,7 +167,13 @@ def batch_size(parameters: SurrogateParameters, device: torch.device, series: bo
     """Images to make at once."""
     pixels = _BATCH_PIXELS if device.type == "cpu" else _BATCH_PIXELS_GPU
     frames = parameters.series.frames if series else 1
-    return max(1, min(256, pixels // (parameters.width * parameters.height * frames)))
+    return max(
+        1,
+        min(
+            _BATCH if device.type == "cpu" else 4 * _BATCH,
+            pixels // (parameters.width * parameters.height * frames),
+        ),
+    )
 
 
 def generate_steps(
@@ -190,12 +216,12 @@ def generate_steps(
     chosen = choose_device(device).torch
     size = batch_size(parameters, chosen, series)
     parts: list[Surrogates] = []
-    missing = torch.zeros(3, dtype=torch.int64)
+    missing = np.zeros(3, dtype=np.int64)
     for begin in range(first, first + count, size):
         indices = range(begin, min(begin + size, first + count))
         batch = render_batch(parameters, seed, indices, chosen, series)
         parts.append(_to_surrogates(batch, parameters, seed, indices, series))
-        missing += batch.missing.sum(0).cpu()
+        missing += batch.missing
         yield Progress(indices.stop - first, count, "images")
     for number, what in zip(
         missing.tolist(), ("axons and branches", "boutons", "cells"), strict=True
@@ -211,80 +237,79 @@ def generate_steps(
 def _to_surrogates(
     batch: Batch, parameters: SurrogateParameters, seed: int, indices: range, series: bool
 ) -> Surrogates:
-    axon_labels = batch.axon_labels.cpu().numpy()
     kind = np.uint8 if parameters.max_intensity <= 255 else np.uint16
+
+    def array(values: torch.Tensor) -> NDArray[Any]:
+        return (values if series else values[:, 0]).cpu().numpy()
+
+    axon_labels = array(batch.axon_labels)
     return Surrogates(
-        images=batch.images.cpu().numpy().astype(kind, copy=False),
-        clean_images=batch.clean_images.cpu().numpy().astype(kind, copy=False),
+        images=array(batch.images).astype(kind, copy=False),
+        clean_images=array(batch.clean_images).astype(kind, copy=False),
         axon_masks=(axon_labels > 0).view(np.uint8) * np.uint8(255),
-        bouton_masks=batch.bouton_masks.cpu().numpy().view(np.uint8) * np.uint8(255),
+        bouton_masks=array(batch.bouton_masks).view(np.uint8) * np.uint8(255),
         axon_labels=axon_labels,
-        branch_labels=batch.branch_labels.cpu().numpy(),
+        branch_labels=array(batch.branch_labels),
         centrelines=_centrelines(batch.axons, indices),
         boutons=_boutons(batch, indices),
         tracks=_tracks(batch, indices) if series else np.zeros(0, TRACK),
-        transforms=batch.matrices.cpu().numpy() if series else None,
+        transforms=batch.matrices.copy() if series else None,
         parameters=parameters,
         seed=seed,
         first=indices.start,
     )
 
 
-def _labels(axons: Axons) -> tuple[np.ndarray, np.ndarray]:
+def _labels(axons: Axons) -> tuple[Ints, Ints]:
     """Labels of axons (B, A) and branches (B, A, J)."""
-    exists = (axons.count > 0).cpu().numpy()
+    exists = axons.count > 0
     branches = exists.reshape(len(exists), -1).cumsum(1).reshape(exists.shape)
     return exists.any(2).cumsum(1), branches
 
 
 def _centrelines(axons: Axons, indices: range) -> list[Centreline]:
     axon_label, branch_label = _labels(axons)
-    count, parent = axons.count.cpu().numpy(), axons.parent.cpu().numpy()
-    points = axons.points.float().cpu().numpy()
-    brightness = axons.brightness.float().cpu().numpy()
     return [
         Centreline(
             image=indices[b],
             axon=int(axon_label[b, a]),
             branch=int(branch_label[b, a, j]),
-            parent=int(branch_label[b, a, parent[b, a, j]]) if j else 0,
-            points=points[b, a, j, : count[b, a, j]].copy(),
-            brightness=brightness[b, a, j, : count[b, a, j]].copy(),
+            parent=int(branch_label[b, a, axons.parent[b, a, j]]) if j else 0,
+            points=axons.points[b, a, j, : axons.count[b, a, j]].astype(np.float32),
+            brightness=axons.brightness[b, a, j, : axons.count[b, a, j]].astype(np.float32),
         )
-        for b, a, j in np.argwhere(count > 0).tolist()
+        for b, a, j in np.argwhere(axons.count > 0).tolist()
     ]
 
 
-def _boutons(batch: Batch, indices: range) -> np.ndarray:
+def _boutons(batch: Batch, indices: range) -> NDArray[Any]:
     boutons = batch.boutons
-    there = boutons.there.cpu().numpy()
-    image, slot = np.nonzero(there)
+    image, slot = np.nonzero(boutons.there)
     axon_label, branch_label = _labels(batch.axons)
-    axon, branch = (value.cpu().numpy()[image, slot] for value in (boutons.axon, boutons.branch))
-    shown = (batch.shown > 0).cpu().numpy()[image, :, slot]
+    axon, branch = boutons.axon[image, slot], boutons.branch[image, slot]
+    shown = batch.shown[image, :, slot] > 0
     table = np.zeros(len(image), BOUTON)
     table["image"] = indices.start + image
-    table["bouton"] = there.cumsum(1)[image, slot]
+    table["bouton"] = boutons.there.cumsum(1)[image, slot]
     table["axon"] = axon_label[image, axon]
     table["branch"] = branch_label[image, axon, branch]
-    table["terminal"] = boutons.terminal.cpu().numpy()[image, slot]
-    table["row"], table["column"] = boutons.centre.cpu().numpy()[image, slot].T
-    table["radius"] = boutons.radius.cpu().numpy()[image, slot]
-    table["amplitude"] = boutons.brightness.cpu().numpy()[image, slot]
-    if len(image):
-        table["first_frame"] = shown.argmax(1)
-        table["last_frame"] = shown.shape[1] - 1 - shown[:, ::-1].argmax(1)
+    table["terminal"] = boutons.terminal[image, slot]
+    table["row"], table["column"] = boutons.centre[image, slot].T
+    table["radius"] = boutons.radius[image, slot]
+    table["amplitude"] = boutons.brightness[image, slot]
+    table["first_frame"] = shown.argmax(1)
+    table["last_frame"] = shown.shape[1] - 1 - shown[:, ::-1].argmax(1)
     return table
 
 
-def _tracks(batch: Batch, indices: range) -> np.ndarray:
-    image, frame, slot = np.nonzero((batch.shown > 0).cpu().numpy())
+def _tracks(batch: Batch, indices: range) -> NDArray[Any]:
+    image, frame, slot = np.nonzero(batch.shown > 0)
     table = np.zeros(len(image), TRACK)
     moved = transform(batch.matrices[image, frame], batch.boutons.centre[image, slot])
     table["image"], table["frame"] = indices.start + image, frame
-    table["bouton"] = batch.boutons.there.cumsum(1).cpu().numpy()[image, slot]
-    table["row"], table["column"] = moved.cpu().numpy().T
-    table["amplitude"] = batch.shown.cpu().numpy()[image, frame, slot]
+    table["bouton"] = batch.boutons.there.cumsum(1)[image, slot]
+    table["row"], table["column"] = moved.T
+    table["amplitude"] = batch.shown[image, frame, slot]
     return table
 
 
@@ -293,7 +318,7 @@ def _joined(parts: list[Surrogates]) -> Surrogates:
         return parts[0]
     one = parts[0]
 
-    def together(name: str) -> np.ndarray:
+    def together(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
     return Surrogates(
@@ -355,10 +380,11 @@ class SurrogateStream(IterableDataset[dict[str, torch.Tensor]]):
         while True:
             indices = range(number * self.batch, (number + 1) * self.batch)
             made = render_batch(self.parameters, self.seed, indices, self.device, self.series)
-            yield {
+            values = {
                 "images": made.images.float() / self.parameters.max_intensity,
                 "clean_images": made.clean_images.float() / self.parameters.max_intensity,
                 "axon_masks": made.axon_labels > 0,
                 "bouton_masks": made.bouton_masks,
             }
+            yield values if self.series else {k: value[:, 0] for k, value in values.items()}
             number += workers

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
+
+from .random import Floats
 
 CELL = 4
 """px; side of a cell of the grid."""
@@ -21,35 +24,35 @@ class Occupancy:
         px kept free around what is there, rounded to cells.
     """
 
-    def __init__(
-        self, images: int, shape: tuple[int, int], clearance: float, device: torch.device
-    ) -> None:
+    def __init__(self, images: int, shape: tuple[int, int], clearance: float) -> None:
         # a margin as wide as the clearance, so that nothing has to be cut at the border
         self.margin = max(1, round(clearance / CELL - 0.5))
         self.columns = math.ceil(shape[1] / CELL) + 2 * self.margin
         self.cells = (math.ceil(shape[0] / CELL) + 2 * self.margin) * self.columns
-        self.taken = torch.zeros((images, self.cells + 1), dtype=torch.bool, device=device)
-        reach = torch.arange(-self.margin, self.margin + 1, device=device)
-        self.around = (reach[:, None] * self.columns + reach).flatten()
+        self.taken = np.zeros((images, self.cells + 1), dtype=bool)
+        reach = np.arange(-self.margin, self.margin + 1)
+        self.around = (reach[:, None] * self.columns + reach).ravel()
 
-    def add(self, image: torch.Tensor, points: torch.Tensor, valid: torch.Tensor) -> None:
+    def add(self, image: NDArray[np.int64], points: Floats, valid: NDArray[np.bool_]) -> None:
         """Take the cells along some paths, and those around them.
 
         Parameters
         ----------
         image
-            int64 (n,).
+            (n,).
         points, valid
-            float64 (n, P, 2) in px, bool (n, P).
+            (n, P, 2) in px, (n, P).
         """
         cells = self._cells(points)[..., None] + self.around
-        cells = torch.where(valid[..., None], cells, self.cells)  # the last cell stands for nowhere
-        self.taken[image[:, None], cells.flatten(1)] = True
+        cells = np.where(valid[..., None], cells, self.cells)  # the last cell stands for nowhere
+        self.taken[image[:, None, None], cells] = True
 
-    def meets(self, image: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-        """Whether points lie in taken cells: (n,) and float64 (n, C, P, 2) to bool (n, C, P)."""
-        return self.taken[image[:, None, None], self._cells(points)]
+    def meets(self, image: NDArray[np.int64], points: Floats) -> NDArray[np.bool_]:
+        """Whether points lie in taken cells: (n,) and (n, C, P, 2) to (n, C, P)."""
+        found: NDArray[np.bool_] = self.taken[image[:, None, None], self._cells(points)]
+        return found
 
-    def _cells(self, points: torch.Tensor) -> torch.Tensor:
-        row, column = ((points / CELL).long() + self.margin).unbind(-1)
-        return row * self.columns + column
+    def _cells(self, points: Floats) -> NDArray[np.int64]:
+        cell = (points * (1 / CELL)).astype(np.int64) + self.margin
+        found: NDArray[np.int64] = cell[..., 0] * self.columns + cell[..., 1]
+        return found

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -64,12 +65,6 @@ class Canvas:
         """(B, H, W) of flat pixels."""
         return pixels.view(self.images, self.height + 2, self.width + 2)[:, 1:-1, 1:-1]
 
-    def near(self, points: torch.Tensor, reach: float) -> torch.Tensor:
-        """Whether points (n, 2) are no farther than ``reach`` from the image."""
-        row, column = points.unbind(-1)
-        inside = (row > -reach) & (row < self.height - 1 + reach)
-        return inside & (column > -reach) & (column < self.width - 1 + reach)
-
     def windows(
         self, image: torch.Tensor, centre: torch.Tensor, half: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -96,13 +91,38 @@ class Canvas:
 
 
 @dataclass
-class Segments:
-    """Straight pieces of branches, sorted by image.
+class Listed:
+    """Objects as they are drawn, sorted by frame.
 
     Attributes
     ----------
-    image
+    frame
         int64 (n,).
+    """
+
+    frame: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def select(self, rows: torch.Tensor | slice) -> Self:
+        """Some of them."""
+        return type(self)(*(value[rows] for value in vars(self).values()))
+
+    def within(self, frames: range, device: torch.device) -> Self:
+        """Those of some frames, which are counted from the first of these, on the device."""
+        first, last = torch.searchsorted(self.frame.contiguous(), torch.tensor((frames.start, frames.stop)))
+        part = self.select(slice(int(first), int(last)))
+        part.frame = part.frame - frames.start
+        return type(self)(*(value.to(device) for value in vars(part).values()))
+
+
+@dataclass
+class Segments(Listed):
+    """Straight pieces of branches.
+
+    Attributes
+    ----------
     start, end
         float32 (n, 2): rows and columns in px.
     brightness, sigma, half_width
@@ -111,7 +131,6 @@ class Segments:
         int32 (n,): labels.
     """
 
-    image: torch.Tensor
     start: torch.Tensor
     end: torch.Tensor
     brightness: torch.Tensor
@@ -120,17 +139,54 @@ class Segments:
     axon: torch.Tensor
     branch: torch.Tensor
 
-    def __len__(self) -> int:
-        return len(self.image)
-
     def length(self) -> torch.Tensor:
         """px, float32 (n,)."""
         off = self.end - self.start
         return (off * off).sum(1).sqrt()
 
-    def select(self, rows: torch.Tensor) -> Segments:
-        """Some of them."""
-        return Segments(*(value[rows] for value in vars(self).values()))
+
+@dataclass
+class Spots(Listed):
+    """Boutons.
+
+    Attributes
+    ----------
+    centre, along
+        float32 (n, 2): px, and unit vector along the axon.
+    radius, elongation, brightness, psf
+        float32 (n,).
+    keys
+        int64 (n,): of their random numbers.
+    """
+
+    centre: torch.Tensor
+    along: torch.Tensor
+    radius: torch.Tensor
+    elongation: torch.Tensor
+    brightness: torch.Tensor
+    psf: torch.Tensor
+    keys: torch.Tensor
+
+
+@dataclass
+class Bodies(Listed):
+    """Cells.
+
+    Attributes
+    ----------
+    centres
+        float32 (n, LOBES, 2): of the lobes in px; the first is that of the cell.
+    radius, brightness, dark
+        float32 (n,).
+    keys
+        int64 (n,): of their random numbers.
+    """
+
+    centres: torch.Tensor
+    radius: torch.Tensor
+    brightness: torch.Tensor
+    dark: torch.Tensor
+    keys: torch.Tensor
 
 
 def by_window(reach: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
@@ -168,8 +224,8 @@ def nearest(canvas: Canvas, segments: Segments, reach: torch.Tensor) -> tuple[to
         float32 (m,): px, in steps of 1/256.
     """
     keys = canvas.full(NOTHING)
-    first = torch.searchsorted(segments.image, torch.arange(canvas.images, device=keys.device))
-    number = torch.arange(len(segments), device=keys.device) - first[segments.image]
+    first = torch.searchsorted(segments.frame, torch.arange(canvas.images, device=keys.device))
+    number = torch.arange(len(segments), device=keys.device) - first[segments.frame]
     if len(segments) and int(number.max()) >= 1 << _ID_BITS:
         raise InputError(
             f"An image would have {int(number.max()) + 1} segments of axons, and at most "
@@ -190,7 +246,7 @@ def nearest(canvas: Canvas, segments: Segments, reach: torch.Tensor) -> tuple[to
 def _distance(canvas: Canvas, segments: Segments, half: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Distance of the pixels around each segment from it, (n, D, D), and their index."""
     along = segments.end - segments.start
-    index, row, column = canvas.windows(segments.image, segments.start + along / 2, half)
+    index, row, column = canvas.windows(segments.frame, segments.start + along / 2, half)
     row, column = row + along[:, :1] / 2, column + along[:, 1:] / 2  # from the start, now
     unit = along / (along * along).sum(1).clamp(min=1e-12)[:, None]
     place = (row * unit[:, :1])[:, :, None] + (column * unit[:, 1:])[:, None, :]
@@ -216,7 +272,7 @@ def add_lines(canvas: Canvas, light: torch.Tensor, segments: Segments) -> None:
     for half, part in by_window(_SIGMAS * segments.sigma + segments.length() / 2):
         some = segments.select(part)
         along, length = some.end - some.start, some.length()
-        index, row, column = canvas.windows(some.image, some.start + along / 2, half)
+        index, row, column = canvas.windows(some.frame, some.start + along / 2, half)
         unit = along / (length.clamp(min=1e-6) * some.sigma)[:, None]
         forth = (row * unit[:, :1])[:, :, None] + (column * unit[:, 1:])[:, None, :]
         off = (row * unit[:, 1:])[:, :, None] - (column * unit[:, :1])[:, None, :]

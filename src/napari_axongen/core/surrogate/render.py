@@ -9,9 +9,18 @@ import torch
 
 from .cells import EXTENT, LOBES
 from .parameters import SurrogateParameters
-from .random import Draws
-from .raster import LIGHT, Canvas, Segments, add_lines, by_window, gaussian, nearest
-from .scene import Bodies, Spots
+from .pixels import PixelDraws
+from .raster import (
+    LIGHT,
+    Bodies,
+    Canvas,
+    Segments,
+    Spots,
+    add_lines,
+    by_window,
+    gaussian,
+    nearest,
+)
 
 _RIM = 0.05  # intensity at the rim of a bouton
 _PROFILE = 3.2  # sigmas beyond which a profile is not drawn
@@ -20,16 +29,16 @@ _TAIL = 2.6  # the same of a bouton of true width
 
 @dataclass
 class Rendered:
-    """What a scene looks like, all (B, H, W).
+    """What a scene looks like, all int32 (B, H, W).
 
     Attributes
     ----------
     light, clean_light
-        float32: intensity, with texture and speckle and without.
+        Intensity in 1/LIGHT, with texture and speckle and without.
     axon_labels, branch_labels
-        int32; above 0 in the axon mask.
+        Above 0 in the axon mask.
     boutons
-        bool: the bouton mask.
+        1 in the bouton mask, else 0.
     """
 
     light: torch.Tensor
@@ -51,14 +60,14 @@ class Renderer:
     draws
         Random numbers of the frames.
     texture, bouton_noise, cell_noise
-        float64 (B,): noise of axons, boutons and cells in each frame.
+        float32 (B,): noise of axons, boutons and cells in each frame.
     """
 
     def __init__(
         self,
         canvas: Canvas,
         parameters: SurrogateParameters,
-        draws: Draws,
+        draws: PixelDraws,
         texture: torch.Tensor,
         bouton_noise: torch.Tensor,
         cell_noise: torch.Tensor,
@@ -66,21 +75,16 @@ class Renderer:
         self.canvas, self.draws = canvas, draws
         self.additive = parameters.acquisition.additive
         self.true_width = parameters.acquisition.true_width
-        self.texture = texture.float()
-        self.bouton_noise, self.cell_noise = bouton_noise.float(), cell_noise.float()
+        self.texture = texture
+        self.bouton_noise, self.cell_noise = bouton_noise, cell_noise
         self.light, self.clean = canvas.full(0), canvas.full(0)
         self.in_bouton = canvas.full(0)
         self.axon_labels, self.branch_labels = canvas.full(0), canvas.full(0)
 
     def finished(self) -> Rendered:
         """What was drawn so far."""
-        return Rendered(
-            self.canvas.crop(self.light).float().mul_(1 / LIGHT),
-            self.canvas.crop(self.clean).float().mul_(1 / LIGHT),
-            self.canvas.crop(self.axon_labels),
-            self.canvas.crop(self.branch_labels),
-            self.canvas.crop(self.in_bouton) > 0,
-        )
+        drawn = (self.light, self.clean, self.axon_labels, self.branch_labels, self.in_bouton)
+        return Rendered(*(self.canvas.crop(pixels) for pixels in drawn))
 
     def draw_branches(self, segments: Segments, labelled: bool = True) -> None:
         """Draw axons, and label what is near to them."""
@@ -148,7 +152,7 @@ class Renderer:
         peak = peak * (sigma * sigma * spots.elongation) / (wide * long)
         reach = torch.maximum(radius, _TAIL * long) if self.true_width else radius
         for half, part in by_window(reach + 1):
-            index, row, column = self.canvas.windows(spots.image[part], spots.centre[part], half)
+            index, row, column = self.canvas.windows(spots.frame[part], spots.centre[part], half)
             down, right = spots.along[part].unbind(1)
             forth = (row * down[:, None])[:, :, None] + (column * right[:, None])[:, None, :]
             off = (row * right[:, None])[:, :, None] - (column * down[:, None])[:, None, :]
@@ -164,9 +168,9 @@ class Renderer:
             if not self.true_width:
                 shown = shown * inside
             self._merge(self.clean, index, gaussian(distance * distance) * shown)
-            noise = spots.draws.select(part).normal("speckle", (2 * half + 1) ** 2)
+            noise = PixelDraws(spots.keys[part]).normal("speckle", (2 * half + 1) ** 2)
             noise = noise.view(ellipse.shape) * (
-                self.bouton_noise[spots.image[part], None, None] / across
+                self.bouton_noise[spots.frame[part], None, None] / across
             )
             speckled = distance.add_(noise)
             self._merge(self.light, index, gaussian(speckled * speckled) * shown)
@@ -182,7 +186,7 @@ class Renderer:
         reach = offsets.square().sum(-1).amax(1).sqrt() + EXTENT * radius if len(radius) else radius
         for half, part in by_window(reach + 1):
             index, row, column = self.canvas.windows(
-                bodies.image[part], bodies.centres[part, 0], half
+                bodies.frame[part], bodies.centres[part, 0], half
             )
             squared = torch.full(index.shape, torch.inf, device=index.device)
             for lobe in range(LOBES):
@@ -197,12 +201,12 @@ class Renderer:
             shown = inside * (bodies.brightness[part, None, None] * LIGHT)
             ratio = distance / width
             self._merge(self.clean, index, gaussian(ratio * ratio) * shown)
-            draws = bodies.draws.select(part)
+            draws = PixelDraws(bodies.keys[part])
             pixels = (2 * half + 1) ** 2
             dots = (draws.bits("dots", pixels).view(distance.shape) >> 8) & 0xFFFFFF
             dark = dots < (bodies.dark[part, None, None] * 2**24)
             noise = draws.normal("speckle", pixels).view(distance.shape)
-            noise *= self.cell_noise[bodies.image[part], None, None]
+            noise *= self.cell_noise[bodies.frame[part], None, None]
             ratio = torch.where(dark, size, distance).add_(noise).div_(width)
             self._merge(self.light, index, gaussian(ratio * ratio) * shown)
 

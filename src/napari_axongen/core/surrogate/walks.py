@@ -1,23 +1,18 @@
-"""Persistent random walks: the same path, to the bit, on every device.
+"""Persistent random walks.
 
 In the plane, directions drawn until the cosine to the last one exceeds the conformity (Billot 2017)
 are exactly headings that turn by U(-alpha, alpha), alpha = acos(conformity): no rejection.
-
-Headings are whole multiples of 2**-20 of a turn, their sines and cosines of 2**-14, steps and
-positions of 2**-12 px. Sums and products of such numbers are exact in float64, in any order.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-_TURNS = 1 << 20
-_TABLE_BITS = 14
+from .random import Floats
 
 
 @dataclass
@@ -35,17 +30,17 @@ class Walks:
         int64 (...): points of the path.
     """
 
-    points: torch.Tensor
-    headings: torch.Tensor
-    count: torch.Tensor
+    points: Floats
+    headings: Floats
+    count: NDArray[np.int64]
 
 
 def walk(
-    start: torch.Tensor,
-    heading: torch.Tensor,
-    alpha: torch.Tensor,
-    step: torch.Tensor,
-    draws: torch.Tensor,
+    start: Floats,
+    heading: Floats,
+    alpha: Floats,
+    step: Floats,
+    draws: Floats,
     shape: tuple[int, int],
     first_turn: bool = True,
 ) -> Walks:
@@ -54,46 +49,38 @@ def walk(
     Parameters
     ----------
     start
-        float64 (..., 2): rows and columns in px.
+        (..., 2): rows and columns in px.
     heading, alpha
-        float64 (...): first heading and greatest turn, in turns.
+        (...): first heading and greatest turn, in turns.
     step
-        float64 (...): px.
+        (...): px.
     draws
-        float64 (..., K): uniform on (0, 1); K bounds the number of steps.
+        (..., K): uniform on (0, 1); K bounds the number of steps.
     shape
         Rows and columns of the field.
     first_turn
         Whether the first step turns, too.
     """
-    most = torch.round(alpha * _TURNS)[..., None]
-    turns = torch.floor(draws * (2 * most + 1)) - most
+    turns = (2 * draws - 1) * alpha[..., None]
     if not first_turn:
         turns[..., 0] = 0
-    headings = torch.round(heading * _TURNS)[..., None] + turns.cumsum(-1)
-    moves = directions(headings / _TURNS) * fine(step)[..., None, None]
-    points = torch.cat((fine(start)[..., None, :], moves), dim=-2).cumsum(-2)
-    edge = torch.tensor([side - 1.0 for side in shape], dtype=points.dtype, device=points.device)
-    inside = ((points[..., 1:, :] > 0) & (points[..., 1:, :] < edge)).all(-1)
-    steps = inside.to(torch.uint8).cumprod(-1).sum(-1)
-    points = torch.minimum(fine(points).clamp_(min=0), edge)
-    return Walks(points, headings / _TURNS, (steps + 2).clamp(max=draws.shape[-1] + 1))
+    headings = heading[..., None] + turns.cumsum(-1)
+    points = np.empty((*headings.shape[:-1], headings.shape[-1] + 1, 2))
+    points[..., 0, :] = start
+    points[..., 1:, :] = directions(headings) * step[..., None, None]
+    points = fine(points.cumsum(-2))
+    edge = np.array([side - 1.0 for side in shape])
+    outside = ((points[..., 1:, :] <= 0) | (points[..., 1:, :] >= edge)).any(-1)
+    steps = np.where(outside.any(-1), outside.argmax(-1) + 1, outside.shape[-1])
+    return Walks(np.clip(points, 0, edge), headings, steps + 1)
 
 
-def fine(lengths: torch.Tensor) -> torch.Tensor:
-    """Round to 2**-12 px: what devices compute a hair apart becomes the same."""
-    return torch.round(lengths * 4096) / 4096
+def fine(lengths: Floats) -> Floats:
+    """Round to 2**-12 px: float32 holds it exactly, and other machines compute the same."""
+    return np.rint(lengths * 4096) / 4096
 
 
-def directions(turns: torch.Tensor) -> torch.Tensor:
-    """Sine and cosine of headings in turns, float64 (..., 2), from a table."""
-    place = torch.floor(turns * (1 << _TABLE_BITS)).to(torch.int32) & ((1 << _TABLE_BITS) - 1)
-    found = torch.index_select(_direction_table(turns.device), 0, place.flatten())
-    return found.view(*turns.shape, 2)
-
-
-@functools.lru_cache
-def _direction_table(device: torch.device) -> torch.Tensor:
-    angle = 2 * math.pi * np.arange(1 << _TABLE_BITS) / (1 << _TABLE_BITS)
-    both = np.rint(np.stack((np.sin(angle), np.cos(angle)), axis=-1) * 2**14) / 2**14
-    return torch.tensor(both, device=device)
+def directions(turns: Floats) -> Floats:
+    """Sine and cosine of headings in turns, (..., 2): steps along rows and columns."""
+    angle = 2 * math.pi * turns
+    return np.stack((np.sin(angle), np.cos(angle)), axis=-1)
