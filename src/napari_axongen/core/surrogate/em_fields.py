@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,9 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.image import check_pixel_size
 
 from .em_layout import em_fibres
-from .em_parameters import PRESETS
+from .em_parameters import PRESETS, Preset
 from .em_render import render_sem, render_tem
 
-Contrast: TypeAlias = Literal["tem", "sem"]
 _RENDER = {"tem": render_tem, "sem": render_sem}
 
 
@@ -43,7 +41,7 @@ class EmField:
 
 def em_field(
     shape: tuple[int, int] = (512, 512),
-    contrast: Contrast = "tem",
+    contrast: Preset = "tem",
     pixel_size: float | None = None,
     seed: int = 0,
 ) -> EmField:

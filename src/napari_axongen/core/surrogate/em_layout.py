@@ -107,7 +107,7 @@ def em_fibres(parameters: EmFibreParameters, seed: int = 0, index: int = 0) -> E
         The pixel is too coarse or a law too wide to be drawn, the fibres would be too many, or seed
         or index are negative.
     """
-    _check(parameters, seed, index)
+    check(parameters, seed, index)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(index,))))
     fibres, filled = _place(rng, parameters)
     return _draw(fibres, filled, parameters)
@@ -123,7 +123,8 @@ def shortfall(layout: EmLayout, parameters: EmFibreParameters) -> str | None:
     )
 
 
-def _check(parameters: EmFibreParameters, seed: int, index: int) -> None:
+def check(parameters: EmFibreParameters, seed: int = 0, index: int = 0) -> None:
+    """Refuse, with an `InputError`, what `em_fibres` cannot draw."""
     for name, value in (("seed", seed), ("index", index)):
         if value < 0:
             raise InputError(f"The {name} is {value}; it must be a whole number of at least 0.")
@@ -132,7 +133,7 @@ def _check(parameters: EmFibreParameters, seed: int, index: int) -> None:
     if p.unmyelinated:
         laws.append(("unmyelinated axon", p.unmyelinated_mean, p.unmyelinated_sd))
     for name, mean, sd in laws:
-        if mean / p.pixel_size < _LEAST_MEAN:
+        if mean < _LEAST_MEAN * p.pixel_size * (1 - 1e-9):
             raise InputError(
                 f"A pixel of {p.pixel_size:g} um is too coarse for a mean {name} of {mean:g} um; "
                 f"give at most {mean / _LEAST_MEAN:.2g} um."

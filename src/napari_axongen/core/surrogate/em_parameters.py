@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_axongen.core.image import PIXEL_SIZE_RANGE
 
 DiameterLaw: TypeAlias = Literal["lognormal", "gamma"]
+Preset: TypeAlias = Literal["tem", "sem"]
 
 
 def _number(
@@ -109,7 +110,7 @@ class EmFibreParameters(BaseModel):
     )
 
 
-PRESETS: Mapping[str, EmFibreParameters] = {
+PRESETS: Mapping[Preset, EmFibreParameters] = {
     # Mouse corpus callosum: the median axon is 0.40 um, some 80 px.
     "tem": EmFibreParameters(),
     # Rat spinal cord: the median axon is 1.6 um, 16 px; thicker sheaths.
