@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Progress, Steps
 from napari_axongen.core.files import write_text
 
 from .parameters import SurrogateParameters
+from .truth import Surrogates
 from .writers import Format, Layout, Tables, Writer, finish, make_writer, unfinished
 
 PARAMETERS = "parameters.json"
@@ -77,7 +79,7 @@ def export_steps(
 
     Yields
     ------
-    Progress (images done, of all) and each `Notice` of the generator once.
+    Progress (images done, of all) and each kind of notice of the generator once.
 
     Returns
     -------
@@ -197,18 +199,22 @@ def _fill(
         yield Progress(stop, count)
 
 
-def _passed_on(step: Steps[Any], first: int, count: int, said: set[str]) -> Steps[Any]:
-    """Run a step; its events count all images, and nothing is said twice."""
+def _passed_on(
+    step: Steps[Surrogates], first: int, count: int, said: set[str]
+) -> Steps[Surrogates]:
+    """Run a step; progress counts all images, and of each kind the first notice is handed on."""
     while True:
         try:
             event = next(step)
         except StopIteration as stop:
-            return stop.value
+            return cast("Surrogates", stop.value)
         if isinstance(event, Progress):
             yield Progress(first + event.done, count, event.message)
-        elif isinstance(event, Notice) and event.message not in said:
-            said.add(event.message)
-            yield event
+        elif isinstance(event, Notice):
+            kind = re.sub(r"\d+", "", event.message)  # each step counts for itself
+            if kind not in said:
+                said.add(kind)
+                yield Notice(f"From image {first} on: {event.message}", event.level)
 
 
 def _finish(out: Path, recipe: dict[str, Any]) -> None:
