@@ -179,6 +179,11 @@ def test_an_original_file_is_said_in_short(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- a name of two words
 
 
+def test_fibres_are_made_by_their_own_command() -> None:
+    call("em-fibres", "--count", 1, "--width", 96, "--height", 96, "--out", "o")
+    assert tifffile.imread("o/00000_instances.tif").shape == (96, 96)
+
+
 def test_a_command_may_have_two_words() -> None:
     small = typer.Typer(cls=Group)
     said: list[str] = []

@@ -17,6 +17,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
 
 from .console import FAILED, Group, each, follow, say
+from .em_fibres import em_fibres
 from .evaluate import evaluate
 from .generate import generate
 from .options import with_options
@@ -32,6 +33,7 @@ models = typer.Typer(no_args_is_help=True, help="List, show, import and export m
 app.add_typer(models, name="models")
 app.add_typer(evaluate, name="evaluate")
 app.command()(generate)
+app.command("generate em-fibres")(em_fibres)
 
 
 def main() -> None:
