@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_axongen.core.events import Notice, Partial, Steps
+from napari_axongen.core.image import Image
 from napari_axongen.core.surrogate.distributions import (
     Choice,
     LogNormal,
@@ -27,6 +28,7 @@ from .layers import RECIPE, UM
 if TYPE_CHECKING:
     from napari.types import LayerData
 
+    from napari_axongen.core.surrogate.matching import MatchResult
     from napari_axongen.core.surrogate.truth import Centreline, Surrogates
 
 PREVIEW_SIDE = 512
@@ -70,6 +72,16 @@ def preview(parameters: SurrogateParameters, seed: int, series: bool) -> Steps[S
     from napari_axongen.core.surrogate.generator import generate_steps
 
     return (yield from generate_steps(parameters, seed=seed, series=series))
+
+
+def match(
+    image: Image, plane: tuple[int, ...], start: SurrogateParameters, seed: int, device: str
+) -> Steps[MatchResult]:
+    """Match one plane of an image, in grey; imports torch."""
+    from napari_axongen.core.surrogate.matching import match_steps
+
+    grey = Image(image.read(plane), "YX", image.pixel_size, image.name)
+    return (yield from match_steps(grey, start, seed=seed, device=device))
 
 
 def _times(count: Number, factor: float, high: float) -> Number:
@@ -239,22 +251,25 @@ def bouton_labels(made: Surrogates) -> npt.NDArray[np.int32]:
 
 
 def thinned(points: npt.NDArray[Any], tolerance: float = _TOLERANCE) -> npt.NDArray[Any]:
-    """Every k-th point of a path, for the greatest k that keeps the others near the path.
+    """Path without the points that lie within `tolerance` of it anyhow.
 
-    Paths are smooth walks with steps of one length: the exact choice of points (Douglas and
-    Peucker) leaves out hardly more and takes twenty milliseconds a path.
+    As Douglas and Peucker (1973), all parts of the path at once, which is ten times as fast as
+    `skimage.measure.approximate_polygon`.
     """
-    for stride in (8, 6, 5, 4, 3, 2):
-        keep = np.unique(np.append(np.arange(0, len(points), stride), len(points) - 1))
-        index = np.arange(len(points))
-        after = np.clip(np.searchsorted(keep, index, side="right"), 1, len(keep) - 1)
-        begin, end = points[keep[after - 1]], points[keep[after]]
-        along = end - begin
+    keep = np.zeros(len(points), dtype=bool)
+    keep[[0, -1]] = True
+    while True:
+        ends = np.flatnonzero(keep)
+        part = np.cumsum(keep[:-1]) - 1  # which part a point is in; the last point is in none
+        begin = points[ends[part]]
+        along, off = points[ends[part + 1]] - begin, points[:-1] - begin
         length = np.maximum(np.hypot(*along.T), 1e-9)
-        off = points - begin
-        if np.all(np.abs(along[:, 0] * off[:, 1] - along[:, 1] * off[:, 0]) <= tolerance * length):
-            return points[keep]
-    return points
+        away = np.abs(along[:, 0] * off[:, 1] - along[:, 1] * off[:, 0]) / length
+        furthest = np.maximum.reduceat(away, ends[:-1]) if len(away) else away
+        found = (away == furthest[part]) & (away > tolerance)
+        if not found.any():
+            return np.asarray(points[keep])
+        keep[:-1] |= found
 
 
 def _centrelines(

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
 
 from napari_axongen.bridge.jobs import Job
 from napari_axongen.bridge.layers import image_of, pixel_size, recipe_of, why_not
+from napari_axongen.bridge.settings import preference
+from napari_axongen.bridge.surrogates import match
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 
@@ -51,7 +53,9 @@ class MatchPanel(QWidget):
         wanted: Callable[[], tuple[SurrogateParameters, int, bool]],
     ) -> None:
         super().__init__()
-        self._job, self._wanted = job, wanted
+        self._viewer, self._job, self._wanted = viewer, job, wanted
+        self._asked: SurrogateParameters | None = None
+        self._notices: list[str] = []
         self._before: SurrogateParameters | None = None
         self.picker = LayerPicker(
             viewer,
@@ -81,7 +85,7 @@ class MatchPanel(QWidget):
         self.run.clicked.connect(self.start)
         self.undo.clicked.connect(self._on_undo)
         job.running_changed.connect(lambda _: self._show_state())
-        job.notice.connect(lambda text, _: self.hint.say(text))
+        job.notice.connect(lambda text, _: self._say(text))
         job.failed.connect(self.hint.say)
         job.stopped.connect(lambda: self.hint.say("Cancelled."))
         job.finished.connect(self._on_finished)
@@ -99,14 +103,16 @@ class MatchPanel(QWidget):
             self.hint.say(str(error))
             return
 
-        def steps() -> Any:
-            from napari_axongen.core.surrogate.matching import match_steps
-
-            return match_steps(image, parameters, seed=seed)
-
+        shown = tuple(self._viewer.dims.current_step)[-layer.ndim :]
+        plane = tuple(
+            min(max(step, 0), size - 1)
+            for step, size in zip(shown, image.spatial_shape[:-2], strict=False)
+        )
+        device = preference("device", "auto")
+        self._notices.clear()
         self.hint.say("")
         self._asked = parameters
-        self._job.start(steps)
+        self._job.start(lambda: match(image, plane, parameters, seed, device))
 
     def close_down(self) -> None:
         """Listen no more."""
@@ -115,12 +121,22 @@ class MatchPanel(QWidget):
     def _on_finished(self, result: Any) -> None:
         self._before = self._asked
         self._show_table(result.table)
+        self._say(
+            f"The distance to '{result.image}' was {result.distance_before:.3g} and is "
+            f"{result.distance_after:.3g}."
+        )
         self.matched.emit(result.parameters)
 
     def _on_undo(self) -> None:
         before, self._before = self._before, None
         self._show_table(())
+        self._notices.clear()
+        self.hint.say("")
         self.matched.emit(before)
+
+    def _say(self, text: str) -> None:
+        self._notices.append(text)
+        self.hint.say("\n".join(self._notices))
 
     def _show_state(self) -> None:
         running = self._job.running
@@ -130,8 +146,9 @@ class MatchPanel(QWidget):
     def _show_table(self, rows: Any) -> None:
         self.table.setRowCount(len(rows))
         for place, row in enumerate(rows):
-            for column, value in enumerate((row.name, row.real, row.surrogate, row.before)):
-                text = value if isinstance(value, str) else f"{value:.3g}"
+            name = f"{row.name} ({row.unit})" if row.unit else row.name
+            values = [f"{x:.3g}" if x == x else "–" for x in (row.real, row.after, row.before)]
+            for column, text in enumerate((name, *values)):
                 item = QTableWidgetItem(text)
                 if column:
                     item.setTextAlignment(

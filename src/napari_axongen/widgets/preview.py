@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -29,11 +28,11 @@ _MASKS = {"axons": "axon_labels", "boutons": "bouton_masks"}
 REST = 30
 """Milliseconds between a change and the preview of it; all changes in between are one."""
 
-PATIENCE = 0.3
+PATIENCE = 2.0
 """Seconds after which a preview that is outdated is given up.
 
-A faster one is shown first: if each change stopped the preview before it, nothing would be seen
-while a slider moves.
+A faster one is shown first, and the latest change after it: if each change stopped the preview
+before it, nothing would be seen while a slider moves.
 """
 
 
@@ -111,7 +110,7 @@ class Preview(QWidget):
 
     def cover(self) -> None:
         """Make way for the layers that are made now; the next preview lies on them."""
-        self._timer.stop()
+        self.stop()
         self._covered = True
         for layer in self._layers.values():
             layer.visible = False
@@ -171,8 +170,9 @@ class Preview(QWidget):
             self._remove(key)
         for key in wanted:
             data = place.squeeze(getattr(made, _MASKS.get(key, self.what.currentData())))
-            self._put(key, data if not key or data.dtype != np.uint8 else data // 255, place)
-            self._layers[key].metadata = metadata
+            if key == "boutons":
+                data = data // 255
+            self._put(key, data, metadata, place)
         image = self._layers[""]
         if self._fresh:
             top = made.parameters.max_intensity
@@ -182,22 +182,23 @@ class Preview(QWidget):
         if self._covered:
             self._rise()
 
-    def _put(self, key: str, data: Any, place: Place) -> None:
+    def _put(self, key: str, data: Any, metadata: dict[str, Any], place: Place) -> None:
         layer = self._layers.get(key)
         if layer is not None and layer.ndim != data.ndim:
             self._remove(key)
             layer = None
         if layer is None:
-            name = f"{NAME} {key}".strip()
+            looks = {"name": f"{NAME} {key}".strip(), "metadata": metadata, **place.keywords}
             if key:
-                layer = self._viewer.add_labels(data, name=name, opacity=0.4, **place.keywords)
+                layer = self._viewer.add_labels(data, opacity=0.4, **looks)
             else:
                 layer = self._viewer.add_image(
-                    data, name=name, colormap="gray", contrast_limits=(0, 1), **place.keywords
+                    data, colormap="gray", contrast_limits=(0, 1), **looks
                 )
                 self._fresh = True
             self._layers[key] = layer
             return
+        layer.metadata = metadata
         other_shape = layer.data.shape != data.shape
         layer.data = data
         scale = place.keywords.get("scale", (1.0,) * data.ndim)

@@ -160,6 +160,7 @@ class SurrogateDock(Dock):
             "verb": "generate_series" if series else "generate",
             "parameters": parameters.model_dump(mode="json", by_alias=True),
             "seed": seed,
+            "first": 0,
             "count": self.count.value(),
         }, None
 
@@ -195,13 +196,15 @@ class SurrogateDock(Dock):
             self.notices.say(str(error))
             return
         seed, count, series = self.seed.use(), self.count.value(), self.series.isChecked()
+        self.preview.stop()
         device = preference("device", "auto")
         self._say_anew()
         self.generating.start(lambda: generate_layers(parameters, count, seed, series, device))
 
     def _on_yielded(self, event: Any) -> None:
         if isinstance(event, Partial) and isinstance(event.value, Made):
-            self.preview.cover()
+            if self.queue.empty:
+                self.preview.cover()
             self.queue.put(event.value.layer)
 
     def _on_notice(self, text: str, level: str) -> None:
