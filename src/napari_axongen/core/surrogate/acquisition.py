@@ -175,17 +175,23 @@ def background(draws: PixelDraws, correlation: Floats, height: int, width: int) 
     correlation
         (n,): sigma of the filter in px.
     """
+    sigmas = np.unique(correlation).tolist()
+    if len(sigmas) == 1:
+        return _background(draws, sigmas[0], height, width)
     out = torch.empty((len(draws), height, width), device=draws.device)
-    for sigma in np.unique(correlation).tolist():
+    for sigma in sigmas:
         rows = torch.from_numpy(np.flatnonzero(correlation == sigma)).to(draws.device)
-        down, across = (_smoother(side, sigma, draws.device) for side in (height, width))
-        some = PixelDraws(draws.keys[rows])
-        grains = some.normal("background", down.weights.shape[1], across.weights.shape[1])
-        grains = grains.mul_(_GRAINS).round_().clamp_(-127, 127)
-        half = (down.weights @ grains).mul_(1 / _HALVED).round_()
-        made = half @ across.weights.mT
-        out[rows] = made.mul_(_HALVED / (_GRAINS * down.spread * across.spread))
+        out[rows] = _background(PixelDraws(draws.keys[rows]), sigma, height, width)
     return out
+
+
+def _background(draws: PixelDraws, sigma: float, height: int, width: int) -> torch.Tensor:
+    down, across = (_smoother(side, sigma, draws.device) for side in (height, width))
+    grains = draws.normal("background", down.weights.shape[1], across.weights.shape[1])
+    grains = grains.mul_(_GRAINS).round_().clamp_(-127, 127)
+    half = (down.weights @ grains).mul_(1 / _HALVED).round_()
+    made = half @ across.weights.mT
+    return made.mul_(_HALVED / (_GRAINS * down.spread * across.spread))
 
 
 @dataclass(frozen=True)

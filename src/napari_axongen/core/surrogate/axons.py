@@ -16,9 +16,9 @@ from .random import Draws, Floats, quantile
 from .walks import fine, walk
 
 Ints = NDArray[np.int64]
-_CANDIDATES = 4
-_ROUNDS = 15  # together as many tries as the original takes before it starts the image anew
-_LONGEST = 1.5  # diagonals of the field that a walk may take
+_CANDIDATES = 3
+_ROUNDS = 20  # together as many tries as the original takes before it starts the image anew
+_LONGEST = 1.25  # diagonals of the field that a walk may take
 _BRANCH_ANGLE = 1 / 8  # of a turn, either way
 
 
@@ -190,7 +190,7 @@ class _Growth:
                     meets &= (off * off).sum(-1) > (tolerance * tolerance)[:, None, None]
                 good[row] &= ~meets.any(-1)
                 keep(row)
-        new = good.any(1)
+        new: NDArray[np.bool_] = good.any(1)
         at = (image[new], axon[new], j)
         self.gap[at] = draw_gaps(
             draws.select(new),
@@ -199,8 +199,7 @@ class _Growth:
             self.step[image[new]],
             self.steps + 1,
         )
-        found: NDArray[np.bool_] = ~new
-        return found
+        return np.logical_not(new)
 
     def _enter(self, draws: Draws, image: Ints, axon: Ints, attempt: int) -> tuple[Floats, Floats]:
         """Starts (n, C, 2) and headings (n, C) of mothers: on the edge, or within the field."""

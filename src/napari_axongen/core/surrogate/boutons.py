@@ -77,6 +77,8 @@ def draw_boutons(
         Tells of centres (B, N, 2) whether they may be used, (B, N).
     """
     wanted = draws.parameter(parameters, "count").astype(np.int64)
+    if not axons.points.size:
+        wanted[:] = 0  # nothing to sit on
     tries = np.where(wanted > 0, 2 * wanted + 16, 0)
     images, most = len(draws), int(tries.max())
     by_try = draws.children("bouton", most)
@@ -98,11 +100,6 @@ def draw_boutons(
     for image in np.flatnonzero(total):
         number = np.floor(chance[image] * total[image]).astype(np.int64)
         found[image] = np.flatnonzero(usable[image])[number]
-    if not axons.points.size:
-        good = good[:, :0]
-        found, chance, kind, turn, side, down, right = (
-            value[:, :0] for value in (found, chance, kind, turn, side, down, right)
-        )
     at = (np.arange(images)[:, None], found // (j * p), found // p % j, found % p)
     foot, heading = axons.points[at], axons.headings[(*at[:3], np.minimum(at[3], p - 2))]
     radius, stalk = of("radius"), of("stalk_length")

@@ -77,15 +77,21 @@ def draw_course(
         return np.broadcast_to(begin[:, None], fraction.shape)
     if profile == "linear":
         end = np.where(way < 0.5, top, bottom)
-        return begin[:, None] + (end - begin)[:, None] * fraction
+        return _line(begin, end, fraction)
     middle, swing = (top + bottom) / 2, (top - bottom) / 2
     phase = np.arccos(np.clip((begin - middle) / np.maximum(swing, 1e-12), -1, 1))
     phase = np.where(way < 0.5, phase, -phase)  # falling or rising at first
     angle = 2 * math.pi * draws.parameter(parameters, "periods")[:, None] * fraction
-    return middle[:, None] + swing[:, None] * np.cos(angle + phase[:, None])
+    course: Floats = middle[:, None] + swing[:, None] * np.cos(angle + phase[:, None])
+    return course
 
 
 def draw_depth(draws: Draws, begin: Floats, fraction: Floats) -> Floats:
     """Depth along branches, from ``begin`` (n,) to an end of its own: (n, P), -1 to 1."""
     end = 2 * draws.uniform("depth") - 1
-    return begin[:, None] + (end - begin)[:, None] * fraction
+    return _line(begin, end, fraction)
+
+
+def _line(begin: Floats, end: Floats, fraction: Floats) -> Floats:
+    line: Floats = begin[:, None] + (end - begin)[:, None] * fraction
+    return line

@@ -22,7 +22,7 @@ from .axons import Axons, Ints, draw_axons
 from .boutons import Boutons, draw_boutons
 from .cells import draw_cells
 from .parameters import SurrogateParameters
-from .pixels import PixelDraws
+from .pixels import PixelDraws, pixel_keys
 from .random import Draws, Floats, image_keys
 from .raster import Canvas
 from .render import Renderer
@@ -33,7 +33,8 @@ from .truth import BOUTON, TRACK, Centreline, Surrogates
 _BATCH = 64  # images whose scenes are drawn at once
 _BATCH_PIXELS = 1 << 22
 _BATCH_PIXELS_GPU = 1 << 24
-_CHUNK_PIXELS = 1 << 16  # what a CPU renders at once: it stays in the cache
+_RENDERED = 1 << 20  # pixels that a CPU renders at once: many, for few and long operations
+_EXPOSED = 1 << 16  # pixels that it turns to grey values at once: few, to stay in the cache
 _TEXTURE = 1 / (2 * math.sqrt(math.pi))  # of white noise behind a Gaussian of sigma 1
 
 
@@ -46,7 +47,7 @@ class Batch:
     images, clean_images
         uint8, or int32 where the greatest grey value is above 255.
     axon_labels, branch_labels
-        int32; above 0 in the axon mask.
+        int16; above 0 in the axon mask.
     bouton_masks
         bool.
     axons, boutons
@@ -114,15 +115,14 @@ def render_batch(
         torch.from_numpy((draws.parameter(group, "noise") * blurred).astype(np.float32))
         for group in (p.axons, p.boutons, p.cells)
     ]
-    frame_keys = draws.children("frame", frames).keys.view(np.int64)
-    frame_keys = torch.from_numpy(frame_keys).to(device)
+    frame_keys = pixel_keys(draws.children("frame", frames).keys).to(device)
     microscope = Microscope(p, draws, frame_keys, motion.left, device)
 
     size = (len(indices), frames, *shape)
     grey = torch.uint8 if p.max_intensity <= 255 else torch.int32
-    images, clean = torch.empty((2, *size), dtype=grey, device=device)
-    axon_labels, branch_labels = torch.empty((2, *size), dtype=torch.int32, device=device)
-    masks = torch.empty(size, dtype=torch.bool, device=device)
+    images, clean = _empty(size, grey, device), _empty(size, grey, device)
+    axon_labels, branch_labels = (_empty(size, torch.int16, device) for _ in range(2))
+    masks = _empty(size, torch.bool, device)
 
     def draw(some: slice) -> None:
         within = range(some.start * frames, some.stop * frames)
@@ -130,24 +130,28 @@ def render_batch(
         noise = (value[some].repeat_interleave(frames).to(device) for value in noises)
         renderer = Renderer(canvas, p, PixelDraws(frame_keys[within.start : within.stop]), *noise)
         renderer.draw_branches(branches.within(within, device))
-        renderer.draw_branches(stalks.within(within, device), labelled=False)
+        renderer.draw_stalks(stalks.within(within, device))
         renderer.draw_boutons(spots.within(within, device))
         renderer.draw_cells(bodies.within(within, device))
-        drawn = renderer.finished()
-        axon_labels[some].view(drawn.axon_labels.shape).copy_(drawn.axon_labels)
-        branch_labels[some].view(drawn.axon_labels.shape).copy_(drawn.branch_labels)
-        masks[some].view(drawn.axon_labels.shape).copy_(drawn.boutons)
-        light, dim = (
-            value.unflatten(0, (-1, frames)) for value in (drawn.light, drawn.clean_light)
-        )
-        made, made_clean = microscope.expose(light, dim, some)
-        images[some].copy_(made)
-        clean[some].copy_(made_clean)
+        drawn = renderer.finished(frames)
+        axon_labels[some].copy_(drawn.axon_labels)
+        branch_labels[some].copy_(drawn.branch_labels)
+        masks[some].copy_(drawn.boutons)
+        for i in range(0, some.stop - some.start, exposed):
+            part = slice(i, i + exposed)
+            into = slice(some.start + i, min(some.start + i + exposed, some.stop))
+            made = microscope.expose(drawn.light[part], drawn.clean_light[part], into)
+            images[into].copy_(made[0])
+            clean[into].copy_(made[1])
+        canvas.let_go()
 
-    few = max(1, _CHUNK_PIXELS // (frames * shape[0] * shape[1]))
-    if device.type != "cpu":
-        few = len(indices)
-    each_apart(draw, [slice(i, min(i + few, len(indices))) for i in range(0, len(indices), few)])
+    if device.type == "cpu":
+        pixels = frames * shape[0] * shape[1]
+        rendered, exposed = max(1, _RENDERED // pixels), max(1, _EXPOSED // pixels)
+    else:
+        rendered = exposed = len(indices)
+    starts = range(0, len(indices), rendered)
+    each_apart(draw, [slice(i, min(i + rendered, len(indices))) for i in starts])
     missing = np.array([part.missing.sum() for part in (axons, boutons, cells)])
     return Batch(
         images,
@@ -161,6 +165,14 @@ def render_batch(
         shown,
         missing,
     )
+
+
+def _empty(size: tuple[int, ...], kind: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu":
+        return torch.empty(size, dtype=kind, device=device)
+    # NumPy asks for large pages, which are there at once
+    width = torch.empty(0, dtype=kind).element_size()
+    return torch.from_numpy(np.empty((*size, width), np.uint8)).view(kind)[..., 0]
 
 
 def batch_size(parameters: SurrogateParameters, device: torch.device, series: bool) -> int:

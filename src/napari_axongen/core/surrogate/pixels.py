@@ -7,11 +7,22 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from .random import stream_numbers
 
 _TABLE_BITS = 16
+# tensors, as torch converts a Python number at each use, which takes longer than a short operation
+_SHIFT_15, _SHIFT_16, _LOW_16, _LOW_17, _FACTOR_1, _FACTOR_2, _MIDDLE = (
+    torch.tensor(number, dtype=torch.int32)
+    for number in (15, 16, 0xFFFF, 0x1FFFF, 0x7FEB352D, 0x846CA68B - (1 << 32), 1 << 15)
+)
+
+
+def pixel_keys(keys: NDArray[np.uint64]) -> torch.Tensor:
+    """Keys of `random.Draws` as torch has them, int64 (B,)."""
+    return torch.from_numpy(keys.view(np.int64))
 
 
 class PixelDraws:
@@ -20,7 +31,7 @@ class PixelDraws:
     Parameters
     ----------
     keys
-        int64 (B,), of `random.Draws`.
+        int64 (B,), see `pixel_keys`.
     """
 
     def __init__(self, keys: torch.Tensor) -> None:
@@ -43,7 +54,7 @@ class PixelDraws:
         """
         count = math.prod(shape)
         halves = self.bits(name, (count + 1) // 2).view(torch.int16)[:, :count]
-        index = halves.to(torch.int32).add_(1 << (_TABLE_BITS - 1)).view(-1)
+        index = halves.to(torch.int32).add_(_MIDDLE).view(-1)
         drawn = torch.index_select(_normal_table(self.device), 0, index)
         return drawn.view(len(self), *shape)
 
@@ -59,10 +70,22 @@ class PixelDraws:
         places
             What all counters are below.
         """
+        top = (self._bits_at(name, row, place, places) >> _SHIFT_16).bitwise_and_(_LOW_16)
+        return torch.index_select(_normal_table(self.device), 0, top)
+
+    def uniform_at(
+        self, name: str, row: torch.Tensor, place: torch.Tensor, places: int
+    ) -> torch.Tensor:
+        """Uniform on [0, 1) in steps of 2**-16, likewise."""
+        top = (self._bits_at(name, row, place, places) >> _SHIFT_16).bitwise_and_(_LOW_16)
+        return top.float().mul_(2.0**-16)
+
+    def _bits_at(
+        self, name: str, row: torch.Tensor, place: torch.Tensor, places: int
+    ) -> torch.Tensor:
         low, high = self._stream(name)
         mixed = _mixed_counters(places, self.device)
-        x = _mix32_((mixed[place] ^ low[row]).add_(high[row]))
-        return torch.index_select(_normal_table(self.device), 0, (x >> 16) & 0xFFFF)
+        return _mix32_((mixed[place] ^ low[row]).add_(high[row]))
 
     def _stream(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         number, other = stream_numbers(name)
@@ -84,11 +107,11 @@ def _mixed_counters(count: int, device: torch.device) -> torch.Tensor:
 
 def _mix32_(x: torch.Tensor) -> torch.Tensor:
     """`random._mix32` of int32 in place; products wrap, shifts are made logical."""
-    x ^= (x >> 16) & 0xFFFF
-    x *= 0x7FEB352D
-    x ^= (x >> 15) & 0x1FFFF
-    x *= -0x7B935975  # 0x846CA68B
-    x ^= (x >> 16) & 0xFFFF
+    x ^= (x >> _SHIFT_16).bitwise_and_(_LOW_16)
+    x *= _FACTOR_1
+    x ^= (x >> _SHIFT_15).bitwise_and_(_LOW_17)
+    x *= _FACTOR_2
+    x ^= (x >> _SHIFT_16).bitwise_and_(_LOW_16)
     return x
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Draws:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def select(self, rows: NDArray[np.int64]) -> Draws:
+    def select(self, rows: NDArray[Any]) -> Draws:
         """The random numbers of some of the rows, by index or mask."""
         chosen = Draws(self.keys[rows])
         chosen._drawn = {kind: drawn[rows] for kind, drawn in self._drawn.items()}
@@ -67,7 +68,7 @@ class Draws:
         # sequences of two keys meet by chance only: the counters are mixed before they are keyed
         x = _mixed_counters(math.prod(shape)) ^ low[:, None]
         x += high[:, None]
-        return ((_mix32(x) + 0.5) * 2.0**-32).reshape(len(self), *shape)
+        return ((_mix32(x).astype(np.float64) + 0.5) * 2.0**-32).reshape(len(self), *shape)
 
     def parameter(self, group: BaseModel, name: str) -> Floats:
         """Draw a `number` field of a parameter group: float64 (B,), whole if it is so."""

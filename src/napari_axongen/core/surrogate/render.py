@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .cells import EXTENT, LOBES
+from .cells import EXTENT
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .raster import (
@@ -20,16 +20,18 @@ from .raster import (
     by_window,
     gaussian,
     nearest,
+    places,
 )
 
-_RIM = 0.05  # intensity at the rim of a bouton
+_RIM = 0.05  # intensity at the rim of a bouton, and of a cell in terms of its peak squared
+_LEAST_FALL = 0.6  # of a dim object's intensity at its rim
 _PROFILE = 3.2  # sigmas beyond which a profile is not drawn
 _TAIL = 2.6  # the same of a bouton of true width
 
 
 @dataclass
 class Rendered:
-    """What a scene looks like, all int32 (B, H, W).
+    """What a scene looks like, all int32 (B, T, H, W).
 
     Attributes
     ----------
@@ -81,30 +83,32 @@ class Renderer:
         self.in_bouton = canvas.full(0)
         self.axon_labels, self.branch_labels = canvas.full(0), canvas.full(0)
 
-    def finished(self) -> Rendered:
-        """What was drawn so far."""
+    def finished(self, frames: int) -> Rendered:
+        """What was drawn so far, with so many frames an image."""
         drawn = (self.light, self.clean, self.axon_labels, self.branch_labels, self.in_bouton)
-        return Rendered(*(self.canvas.crop(pixels) for pixels in drawn))
+        return Rendered(*(self.canvas.crop(pixels, frames) for pixels in drawn))
 
-    def draw_branches(self, segments: Segments, labelled: bool = True) -> None:
+    def draw_branches(self, segments: Segments) -> None:
         """Draw axons, and label what is near to them."""
         reach = segments.half_width
         if not self.additive:
             reach = torch.maximum(reach, _PROFILE * segments.sigma)
-        if labelled or not self.additive:
-            pixel, near, distance = nearest(self.canvas, segments, reach)
-        if labelled:
-            inside = distance < segments.half_width[near]
-            self.axon_labels[pixel[inside]] = segments.axon[near[inside]]
-            self.branch_labels[pixel[inside]] = segments.branch[near[inside]]
+        pixel, near, distance = nearest(self.canvas, segments, reach)
+        inside = places(distance < segments.half_width[near])
+        labelled, label = pixel[inside], near[inside]
+        self.axon_labels[labelled] = segments.axon[label]
+        self.branch_labels[labelled] = segments.branch[label]
         if self.additive:
-            light = self.canvas.full(0)
-            add_lines(self.canvas, light, segments)
-            self.clean += light
-            self._texture(light)
-            self.light += light
+            add_lines(self.canvas, self.clean, segments)
+            self.light.copy_(self.clean)
+            self._texture(self.light)
         else:
             self._profile(segments, pixel, near, distance)
+
+    def draw_stalks(self, segments: Segments) -> None:
+        """Draw the stalks of boutons; they are in no mask."""
+        add_lines(self.canvas, self.clean, segments)
+        add_lines(self.canvas, self.light, segments)
 
     def _profile(
         self,
@@ -115,27 +119,28 @@ class Renderer:
     ) -> None:
         """Intensity by the distance from the nearest branch (Billot 2017)."""
         sigma = segments.sigma[near]
-        seen = (distance < _PROFILE * sigma).nonzero()[:, 0]
+        seen = places(distance < _PROFILE * sigma)
         pixel, near, sigma = pixel[seen], near[seen], sigma[seen]
         ratio = distance[seen] / sigma
         shape = gaussian(ratio * ratio) * (LIGHT / math.sqrt(2 * math.pi)) / sigma
         value = segments.brightness[near]
-        self._merge(self.clean, pixel, shape * value)
-        self._merge(self.light, pixel, shape * (value + self._noise(pixel)))
+        noise = self._noise(pixel, segments.frame[near])
+        self.clean[pixel] = (shape * value).to(torch.int32)
+        self.light[pixel] = (shape * (value + noise)).to(torch.int32)
 
     def _texture(self, light: torch.Tensor) -> None:
         """Noise in proportion to the light, in place."""
         if not bool((self.texture > 0).any()):
             return
-        pixel = light.nonzero()[:, 0]
-        light[pixel] = (light[pixel] * (1 + self._noise(pixel))).to(torch.int32)
+        pixel = places(light > 0)
+        frame = torch.div(pixel, self.canvas.area, rounding_mode="floor")
+        light[pixel] = (light[pixel] * (1 + self._noise(pixel, frame))).to(torch.int32)
 
-    def _noise(self, pixel: torch.Tensor) -> torch.Tensor:
+    def _noise(self, pixel: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Texture at some pixels."""
         area = self.canvas.area
-        image = torch.div(pixel, area, rounding_mode="floor")
-        drawn = self.draws.normal_at("texture", image, pixel - image * area, area)
-        return drawn * self.texture[image]
+        drawn = self.draws.normal_at("texture", frame, pixel - frame * area, area)
+        return drawn * self.texture[frame]
 
     def draw_boutons(self, spots: Spots) -> None:
         """Draw boutons and their mask."""
@@ -145,13 +150,14 @@ class Renderer:
             peak = spots.brightness
         else:
             peak = spots.brightness
-            sigma = spots.radius / (2 * (peak / _RIM).clamp(min=1.65).log()).sqrt()
+            fall = (_RIM / peak.clamp(min=1e-6)).clamp(max=_LEAST_FALL)
+            sigma = spots.radius / (-2 * fall.log()).sqrt()
         psf = spots.psf * spots.psf
         wide = (sigma * sigma + psf).sqrt()  # across the axon
         long = ((sigma * spots.elongation) ** 2 + psf).sqrt()
         peak = peak * (sigma * sigma * spots.elongation) / (wide * long)
         reach = torch.maximum(radius, _TAIL * long) if self.true_width else radius
-        for half, part in by_window(reach + 1):
+        for half, part in by_window(reach + 1, coarse=True):
             index, row, column = self.canvas.windows(spots.frame[part], spots.centre[part], half)
             down, right = spots.along[part].unbind(1)
             forth = (row * down[:, None])[:, :, None] + (column * right[:, None])[:, None, :]
@@ -178,35 +184,31 @@ class Renderer:
     def draw_cells(self, bodies: Bodies) -> None:
         """Draw cells: the nearest of five lobes decides, dark dots and speckle on top."""
         radius = bodies.radius
-        sigma = (
-            radius
-            / (2 * (1 / (_RIM * bodies.brightness.clamp(min=1e-3))).clamp(min=1.65).log()).sqrt()
-        )
+        rim = (_RIM * bodies.brightness).clamp(min=1e-3)
+        sigma = radius / (-2 * rim.clamp(max=_LEAST_FALL).log()).sqrt()
         offsets = bodies.centres - bodies.centres[:, :1]
-        reach = offsets.square().sum(-1).amax(1).sqrt() + EXTENT * radius if len(radius) else radius
-        for half, part in by_window(reach + 1):
-            index, row, column = self.canvas.windows(
+        reach = (offsets * offsets).sum(-1).sqrt().amax(1) + EXTENT * radius
+        for half, part in by_window(reach + 1, coarse=True):
+            window, row, column = self.canvas.windows(
                 bodies.frame[part], bodies.centres[part, 0], half
             )
-            squared = torch.full(index.shape, torch.inf, device=index.device)
-            for lobe in range(LOBES):
-                down = row - offsets[part, lobe, :1]
-                right = column - offsets[part, lobe, 1:]
-                away = (down * down)[:, :, None] + (right * right)[:, None, :]
-                squared = torch.minimum(squared, away)
-            size = radius[part, None, None]
-            inside = squared < (EXTENT * size) ** 2
-            distance = squared.add_((size / 6) ** 2).sqrt_()
-            width = sigma[part, None, None]
-            shown = inside * (bodies.brightness[part, None, None] * LIGHT)
+            down = (row[:, None] - offsets[part, :, :1]).square_()
+            right = (column[:, None] - offsets[part, :, 1:]).square_()
+            squared = (down[..., None] + right[:, :, None]).amin(1)
+            inside = places(squared < ((EXTENT * radius[part]) ** 2)[:, None, None])
+            squared, index = squared.view(-1)[inside], window.view(-1)[inside]
+            pixels = (2 * half + 1) ** 2
+            number = torch.div(inside, pixels, rounding_mode="floor")
+            place, cell = inside - number * pixels, part[number]
+            size, width = radius[cell], sigma[cell]
+            distance = squared.add_((size / 6).square_()).sqrt_()
+            shown = bodies.brightness[cell] * LIGHT
             ratio = distance / width
             self._merge(self.clean, index, gaussian(ratio * ratio) * shown)
             draws = PixelDraws(bodies.keys[part])
-            pixels = (2 * half + 1) ** 2
-            dots = (draws.bits("dots", pixels).view(distance.shape) >> 8) & 0xFFFFFF
-            dark = dots < (bodies.dark[part, None, None] * 2**24)
-            noise = draws.normal("speckle", pixels).view(distance.shape)
-            noise *= self.cell_noise[bodies.frame[part], None, None]
+            dark = draws.uniform_at("dots", number, place, pixels) < bodies.dark[cell]
+            noise = draws.normal_at("speckle", number, place, pixels)
+            noise *= self.cell_noise[bodies.frame[cell]]
             ratio = torch.where(dark, size, distance).add_(noise).div_(width)
             self._merge(self.light, index, gaussian(ratio * ratio) * shown)
 

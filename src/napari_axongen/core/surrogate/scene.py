@@ -12,6 +12,7 @@ from .axons import Axons, Ints
 from .boutons import Boutons
 from .cells import Cells
 from .parameters import SurrogateParameters
+from .pixels import pixel_keys
 from .random import Floats
 from .raster import Bodies, Segments, Spots
 from .series import transform
@@ -121,7 +122,7 @@ class Composer:
             _tensor(boutons.elongation[image, n]),
             _tensor(shown[image, t, n]),
             _tensor(self.psf[image]),
-            _keys(boutons.draws.keys, image * boutons.there.shape[1] + n),
+            pixel_keys(boutons.draws.keys[image * boutons.there.shape[1] + n]),
         )
 
     def bodies(self, cells: Cells) -> Bodies:
@@ -136,7 +137,7 @@ class Composer:
             _tensor(cells.radius[image, n]),
             _tensor(cells.brightness[image, n]),
             _tensor(cells.dark[image, n]),
-            _keys(cells.draws.keys, image * cells.there.shape[1] + n),
+            pixel_keys(cells.draws.keys[image * cells.there.shape[1] + n]),
         )
 
     def _in_frames(self, image: Ints, *slots: Ints) -> tuple[Ints, ...]:
@@ -152,7 +153,7 @@ class Composer:
         """Points (n, ..., 2) of the tissue as they lie in their frames."""
         if self.frames == 1:
             return points
-        flat = points.reshape(len(points), -1, 2)
+        flat = points.reshape(len(points), math.prod(points.shape[1:-1]), 2)
         return transform(self.matrices[frame][:, None], flat).reshape(points.shape)
 
     def _near(self, points: Floats) -> NDArray[np.int64]:
@@ -163,7 +164,3 @@ class Composer:
 
 def _tensor(values: Floats) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32))
-
-
-def _keys(keys: NDArray[np.uint64], rows: Ints) -> torch.Tensor:
-    return torch.from_numpy(keys[rows].view(np.int64))

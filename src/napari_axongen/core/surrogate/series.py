@@ -39,9 +39,8 @@ class Motion:
     def visible(self, points: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Whether points (B, N, 2) of the tissue lie in the image in all frames, (B, N)."""
         moved = transform(self.matrices[:, :, None], points[:, None])
-        inside: NDArray[np.bool_] = (moved >= 0) & (moved <= [side - 1 for side in shape])
-        found: NDArray[np.bool_] = inside.all((1, 3))
-        return found
+        inside = (moved >= 0) & (moved <= [side - 1 for side in shape])
+        return np.logical_and.reduce(inside, axis=(1, 3))
 
 
 def transform(matrices: Floats, points: Floats) -> Floats:

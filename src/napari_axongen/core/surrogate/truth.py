@@ -81,7 +81,7 @@ class Surrogates:
     axon_masks, bouton_masks
         uint8 of that shape: 0 and 255. Gaps are filled, stalks and boutons not part of axons.
     axon_labels, branch_labels
-        int32 of that shape: the axon or branch of each pixel of the axon mask, 0 elsewhere.
+        int16 of that shape: the axon or branch of each pixel of the axon mask, 0 elsewhere.
     centrelines
         Of all images.
     boutons
@@ -99,8 +99,8 @@ class Surrogates:
     clean_images: NDArray[Any]
     axon_masks: NDArray[np.uint8]
     bouton_masks: NDArray[np.uint8]
-    axon_labels: NDArray[np.int32]
-    branch_labels: NDArray[np.int32]
+    axon_labels: NDArray[np.int16]
+    branch_labels: NDArray[np.int16]
     centrelines: list[Centreline]
     boutons: NDArray[Any]
     tracks: NDArray[Any]
