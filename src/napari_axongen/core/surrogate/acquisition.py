@@ -19,7 +19,7 @@ from .distributions import Number
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .random import Draws, Floats
-from .raster import LIGHT, gaussian
+from .raster import LIGHT, gaussian, places
 
 _GRAINS = 32.0  # steps of the noise under the background in a standard deviation
 _WEIGHT = 1023.0  # of the middle of the filter
@@ -27,6 +27,9 @@ _HALVED = 256.0  # what the first product is divided by
 _FEW = 16.0  # photons below which their number is looked up
 _ROWS = 16  # of the table, per photon
 _COLUMNS = 1 << 13
+_LOW_16, _SHIFT_16, _COLUMN = (
+    torch.tensor(number, dtype=torch.int32) for number in (0xFFFF, 16, _COLUMNS - 1)
+)
 
 
 class Microscope:
@@ -196,9 +199,7 @@ def _background(draws: PixelDraws, sigma: float, height: int, width: int) -> tor
 
 @dataclass(frozen=True)
 class _Smoother:
-    """Weights of the coarse grid for each pixel, whole numbers (side, coarse); their root sum of
-    squares.
-    """
+    """Weights of the coarse grid for each pixel, (side, coarse), and their root sum of squares."""
 
     weights: torch.Tensor
     spread: float
@@ -247,17 +248,19 @@ def photons(mean: torch.Tensor, draws: PixelDraws) -> torch.Tensor:
     height, width = mean.shape[2:]
     bits = draws.bits("photons", height, width).view(mean.shape)
     mean = mean.clamp(min=0)
-    row = mean.clamp(max=_FEW).mul_(_ROWS)
-    dither = (bits & 0xFFFF).float().mul_(2.0**-16)
-    row = row.add_(dither).to(torch.int32)
-    column = (bits >> 16) & (_COLUMNS - 1)
-    table = _poisson_table(mean.device)
-    few = torch.index_select(table, 0, (row * _COLUMNS + column).view(-1)).view(mean.shape).float()
-    if not bool((mean > _FEW).any()):
-        return few
-    z = draws.normal("photons", height, width).view(mean.shape)
-    many = torch.round(mean + mean.sqrt() * z + (z * z - 1) / 6).clamp_(min=0)
-    return torch.where(mean > _FEW, many, few)
+    row = (bits & _LOW_16).float().mul_(2.0**-16)  # dither
+    row = row.add_(mean, alpha=_ROWS).clamp_(max=_FEW * _ROWS).to(torch.int32)
+    column = (bits >> _SHIFT_16).bitwise_and_(_COLUMN)
+    place = row.mul_(_COLUMNS).add_(column).view(-1)
+    number = torch.index_select(_poisson_table(mean.device), 0, place).float()
+    many = places(mean > _FEW)
+    if len(many):
+        area = height * width
+        frame = torch.div(many, area, rounding_mode="floor")
+        z = draws.normal_at("photons", frame, many - frame * area, area)
+        some = mean.view(-1)[many]
+        number[many] = torch.round(some + some.sqrt() * z + (z * z - 1) / 6).clamp_(min=0)
+    return number.view(mean.shape)
 
 
 @functools.lru_cache

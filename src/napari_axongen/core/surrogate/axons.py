@@ -149,10 +149,14 @@ class _Growth:
         Returns whether none was, (n,).
         """
         draws = self.by_branch.select((image * self.a + axon) * self.j + j)
+        # where nothing is in the way the first is as good as any
+        candidates = 1 if taken is None else _CANDIDATES
         if j:
-            parent, sample, start, heading, good = self._branch_off(draws, image, axon, j, attempt)
+            parent, sample, start, heading, good = self._branch_off(
+                draws, image, axon, j, attempt, candidates
+            )
         else:
-            start, heading = self._enter(draws, image, axon, attempt)
+            start, heading = self._enter(draws, image, axon, attempt, candidates)
             parent = sample = np.zeros(heading.shape, dtype=np.int64)
             good = np.ones(heading.shape, dtype=bool)
         walks = walk(
@@ -160,7 +164,7 @@ class _Growth:
             heading,
             np.broadcast_to(self.alpha[image, axon, None], heading.shape),
             np.broadcast_to(self.step[image, None], heading.shape),
-            draws.uniform(f"walk {attempt}", _CANDIDATES, self.steps),
+            draws.uniform(f"walk {attempt}", candidates, self.steps),
             self.shape,
             first_turn=j == 0,
         )
@@ -201,9 +205,11 @@ class _Growth:
         )
         return np.logical_not(new)
 
-    def _enter(self, draws: Draws, image: Ints, axon: Ints, attempt: int) -> tuple[Floats, Floats]:
+    def _enter(
+        self, draws: Draws, image: Ints, axon: Ints, attempt: int, candidates: int
+    ) -> tuple[Floats, Floats]:
         """Starts (n, C, 2) and headings (n, C) of mothers: on the edge, or within the field."""
-        u, v, side, around = np.moveaxis(draws.uniform(f"enter {attempt}", 4, _CANDIDATES), 1, 0)
+        u, v, side, around = np.moveaxis(draws.uniform(f"enter {attempt}", 4, candidates), 1, 0)
         chances = self.chances[image, axon, 0]
         oblique = (chances[:, 0] < self.oblique[image])[:, None]
         within = (chances[:, 1] < self.starts_inside[image])[:, None]
@@ -219,14 +225,14 @@ class _Growth:
         return start, np.where(within, around, inwards + lean)
 
     def _branch_off(
-        self, draws: Draws, image: Ints, axon: Ints, j: int, attempt: int
+        self, draws: Draws, image: Ints, axon: Ints, j: int, attempt: int, candidates: int
     ) -> tuple[Ints, Ints, Floats, Floats, NDArray[np.bool_]]:
         """Parent, point of it, start, heading and whether that is outside gaps; each (n, C).
 
         Any point but the first of the axon's branches is as likely; the direction is that of the
         step to it, give or take 45 degrees.
         """
-        u, turn = np.moveaxis(draws.uniform(f"branch off {attempt}", 2, _CANDIDATES), 1, 0)
+        u, turn = np.moveaxis(draws.uniform(f"branch off {attempt}", 2, candidates), 1, 0)
         points = np.maximum(self.count[image, axon, :j] - 1, 0)
         end = points.cumsum(1)
         number = np.floor(u * end[:, -1:]).astype(np.int64)

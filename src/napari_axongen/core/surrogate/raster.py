@@ -16,7 +16,6 @@ from typing import Self
 
 import numpy as np
 import torch
-from scipy.special import ndtr
 
 from napari_axongen.core.errors import InputError
 
@@ -25,8 +24,8 @@ NOTHING = 2**31 - 1
 LIGHT = 1 << 18
 """Intensities are summed as whole parts of 1/LIGHT."""
 _GAUSSIAN = 1 << 14  # entries of the table of a squared distance to 25
-_NORMAL = 1 << 13  # entries of the tables from -5 to 5
 _SIGMAS = 3.2  # beyond which a profile is not drawn
+_SPACING = 1.25  # sigmas between the points of a line
 _ID_BITS = 18
 _FINE = 128  # steps of distance in a px
 _FURTHEST = (1 << 13) - 1  # of these steps
@@ -321,50 +320,37 @@ def _distance(canvas: Canvas, segments: Segments, half: int) -> tuple[torch.Tens
 def add_lines(canvas: Canvas, light: torch.Tensor, segments: Segments) -> None:
     """Add blurred lines: what an evenly fluorescent filament gives under a Gaussian PSF.
 
-    A segment of line density b contributes b G(d) (F(t1) - F(t0)) at distance d from its line, G
-    the normal density, F its integral and t the places of its ends from the foot of the pixel,
-    all in units of sigma; pieces of a path add up to the whole path's image.
+    The integral along the line is a sum over points: of points 1.25 sigma apart it is right to
+    1e-5, as the trapezoidal rule is for Gaussians. A Gaussian point is a product of a row and a
+    column, which is what makes this fast.
 
     Parameters
     ----------
     light
         int32 flat pixels of the canvas, in 1/LIGHT; changed in place.
     """
-    density, integral = normal_tables(canvas.device)
-    for half, part in by_window(_SIGMAS * segments.sigma + segments.length() / 2):
-        some = segments.select(part)
-        along, length = some.end - some.start, some.length()
-        index, row, column = canvas.strips(some.frame, some.start + along / 2, half)
-        down, right = (along / (length.clamp(min=1e-6) * some.sigma)[:, None]).unbind(1)
-        forth = (row * down)[:, None] + (column * right)[None]
-        off = (row * right)[:, None] - (column * down)[None]
-        reach = length / (2 * some.sigma)
-        share = _look_up(integral, forth + reach).sub_(_look_up(integral, forth.sub_(reach)))
-        share.mul_(_look_up(density, off))
-        share.mul_(some.brightness / some.sigma * LIGHT)
-        light.scatter_add_(0, index.view(-1), share.add_(0.5).to(torch.int32).view(-1))
+    length = segments.length()
+    pieces = torch.ceil(length / (_SPACING * segments.sigma)).clamp_(min=1).long()
+    number = torch.repeat_interleave(torch.arange(len(segments), device=length.device), pieces)
+    first = pieces.cumsum(0) - pieces
+    place = torch.arange(len(number), device=length.device) - first[number]
+    place = (place + 0.5) / pieces[number]
+    start, sigma = segments.start[number], segments.sigma[number]
+    point = start + place[:, None] * (segments.end[number] - start)
+    weight = (segments.brightness * length / pieces)[number] * (LIGHT / (2 * math.pi))
+    weight = weight / (sigma * sigma)
+    frame = segments.frame[number]
+    for half, part in by_window(_SIGMAS * sigma):
+        index, row, column = canvas.strips(frame[part], point[part], half)
+        row, column = row / sigma[part], column / sigma[part]
+        value = (gaussian(row * row) * weight[part])[:, None] * gaussian(column * column)
+        light.scatter_add_(0, index.view(-1), value.to(torch.int32).view(-1))
 
 
 def gaussian(ratio: torch.Tensor) -> torch.Tensor:
     """exp(-ratio / 2) of squared distances in units of sigma, float32, from a table to 5 sigma."""
     place = (ratio * (_GAUSSIAN / 25)).clamp_(max=_GAUSSIAN).to(torch.int32)
     return torch.index_select(_gaussian_table(ratio.device), 0, place.view(-1)).view(ratio.shape)
-
-
-def _look_up(table: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    place = ((x + 5) * (_NORMAL / 10)).clamp_(0, _NORMAL).to(torch.int32)
-    return torch.index_select(table, 0, place.view(-1)).view(x.shape)
-
-
-@functools.lru_cache
-def normal_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Normal density and distribution from -5 to 5, float32; the density ends in zero."""
-    x = (np.arange(_NORMAL + 1) + 0.5) / _NORMAL * 10 - 5
-    density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    return (
-        torch.tensor(density, dtype=torch.float32, device=device),
-        torch.tensor(ndtr(x), dtype=torch.float32, device=device),
-    )
 
 
 @functools.lru_cache
