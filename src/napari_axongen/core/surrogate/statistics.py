@@ -135,12 +135,12 @@ def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
     Returns
     -------
-    Root of the mean square, over all statistics, of the difference of the (medians of the) values
+    Mean square, over all statistics, of the difference of the (medians of the) values
     asinh(value / knee), in units of their standard deviation over the real images. A statistic
     that one of both lacks does not count.
     """
     a, b = (middle(standardise(values)) for values in (first, second))
-    return float(np.sqrt(np.nanmean((a - b) ** 2)))
+    return float(np.nanmean((a - b) ** 2))
 
 
 def middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
