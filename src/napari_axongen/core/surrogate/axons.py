@@ -16,8 +16,8 @@ from .random import Draws, Floats, quantile
 from .walks import fine, walk
 
 Ints = NDArray[np.int64]
-_CANDIDATES = 3
-_ROUNDS = 20  # together as many tries as the original takes before it starts the image anew
+_CANDIDATES = (3, 9, 12)  # tries of a branch, by round
+_FREE_ROUNDS = 20  # where only a gap is in the way
 _LONGEST = 1.25  # diagonals of the field that a walk may take
 _BRANCH_ANGLE = 1 / 8  # of a turn, either way
 
@@ -72,7 +72,7 @@ def draw_axons(draws: Draws, parameters: AxonParameters, shape: tuple[int, int])
 
     Mothers enter the field and walk until its edge (Billot 2017, `walks`); daughters leave a
     branch of the same axon at any point outside gaps. Where crossings are not allowed, what meets
-    another branch is drawn anew, at most sixty times.
+    another branch is drawn anew, up to two dozen times.
 
     Parameters
     ----------
@@ -135,22 +135,27 @@ class _Growth:
         for j in range(self.j):
             wanted = self.wanted[..., j]
             image, axon = np.nonzero(wanted & (self.count[..., 0] > 0) if j else wanted)
-            for attempt in range(_ROUNDS):
+            # where nothing is in the way the first candidate is as good as any
+            for attempt, candidates in enumerate(_CANDIDATES if taken else (1,) * _FREE_ROUNDS):
                 if not len(image):
                     break
-                left = self._try(image, axon, j, attempt, taken)
+                left = self._try(image, axon, j, attempt, candidates, taken)
                 image, axon = image[left], axon[left]
 
     def _try(
-        self, image: Ints, axon: Ints, j: int, attempt: int, taken: Occupancy | None
+        self,
+        image: Ints,
+        axon: Ints,
+        j: int,
+        attempt: int,
+        candidates: int,
+        taken: Occupancy | None,
     ) -> NDArray[np.bool_]:
         """Walk some candidates for each of some branches and keep the first good one.
 
         Returns whether none was, (n,).
         """
         draws = self.by_branch.select((image * self.a + axon) * self.j + j)
-        # where nothing is in the way the first is as good as any
-        candidates = 1 if taken is None else _CANDIDATES
         if j:
             parent, sample, start, heading, good = self._branch_off(
                 draws, image, axon, j, attempt, candidates
@@ -194,7 +199,7 @@ class _Growth:
                     meets &= (off * off).sum(-1) > (tolerance * tolerance)[:, None, None]
                 good[row] &= ~meets.any(-1)
                 keep(row)
-        new: NDArray[np.bool_] = good.any(1)
+        new = np.logical_or.reduce(good, axis=1)
         at = (image[new], axon[new], j)
         self.gap[at] = draw_gaps(
             draws.select(new),

@@ -33,7 +33,7 @@ _CHUNK = 1 << 16  # window pixels at a time: what a cache holds
 _CHUNK_GPU = 1 << 25
 _MOST_SPARE = 16
 _WINDOWS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128)
-_COARSE_WINDOWS = (4, 8, 13, 20, 32, 48, 64, 96, 128)  # for few objects
+_FEW_PIXELS = 1 << 17
 
 
 class _Spare:
@@ -161,8 +161,10 @@ class Listed:
         """Those of some frames, which are counted from the first of these, on the device."""
         ends = torch.tensor((frames.start, frames.stop))
         first, last = torch.searchsorted(self.frame.contiguous(), ends).tolist()
-        part = self.select(slice(first, last))
-        part.frame = part.frame - frames.start
+        part = self
+        if last - first < len(self):
+            part = self.select(slice(first, last))
+            part.frame = part.frame - frames.start
         return type(self)(*(value.to(device) for value in vars(part).values()))
 
 
@@ -238,23 +240,44 @@ class Bodies(Listed):
     keys: torch.Tensor
 
 
-def by_window(reach: torch.Tensor, coarse: bool = False) -> Iterator[tuple[int, torch.Tensor]]:
+def by_window(reach: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     """Half windows of few sizes, and pieces of the objects, of reach (n,) px, that fit into each.
 
-    The size depends on the object alone, so that it is drawn the same in every batch. Few objects
-    are drawn faster in windows of ``coarse`` sizes.
+    The size depends on the object alone, so that it is drawn the same in every batch.
     """
     if not len(reach):
         return
-    windows = _COARSE_WINDOWS if coarse else _WINDOWS
-    pixels = _CHUNK if reach.device.type == "cpu" else _CHUNK_GPU
-    sizes = torch.tensor(windows, dtype=reach.dtype, device=reach.device)
-    group = torch.searchsorted(sizes, reach).clamp_(max=len(windows) - 1)
+    sizes = torch.tensor(_WINDOWS, dtype=reach.dtype, device=reach.device)
+    group = torch.searchsorted(sizes, reach).clamp_(max=len(_WINDOWS) - 1)
     for number in torch.unique(group).tolist():
-        half = windows[number]
-        rows = (group == number).nonzero()[:, 0]
-        for part in rows.split(max(1, pixels // (2 * half + 1) ** 2)):
-            yield half, part
+        yield from _pieces(_WINDOWS[number], places(group == number))
+
+
+def by_largest(reach: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """The same for objects whose looks do not depend on their window: few share the largest."""
+    if not len(reach):
+        return
+    half = math.ceil(float(reach.max()))
+    if len(reach) * (2 * half + 1) ** 2 <= _FEW_PIXELS:
+        yield half, torch.arange(len(reach), device=reach.device)
+    else:
+        yield from by_window(reach)
+
+
+def _pieces(half: int, rows: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    pixels = _CHUNK if rows.device.type == "cpu" else _CHUNK_GPU
+    for part in torch.split(rows, max(1, pixels // (2 * half + 1) ** 2)):
+        yield half, part
+
+
+def window_places(half: int, device: torch.device) -> torch.Tensor:
+    """Number of each pixel of a window, the same in windows of all sizes, int64 (D, D)."""
+    offset = torch.arange(-half, half + 1, device=device) + _WINDOWS[-1]
+    return offset[:, None] * (2 * _WINDOWS[-1] + 1) + offset
+
+
+WINDOW_PLACES = (2 * _WINDOWS[-1] + 1) ** 2
+"""What those numbers are below."""
 
 
 def nearest(canvas: Canvas, segments: Segments, reach: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -317,7 +340,7 @@ def _distance(canvas: Canvas, segments: Segments, half: int) -> tuple[torch.Tens
     return away.mul_(away).add_(off.mul_(off)).sqrt_(), index
 
 
-def add_lines(canvas: Canvas, light: torch.Tensor, segments: Segments) -> None:
+def add_lines(canvas: Canvas, lights: tuple[torch.Tensor, ...], segments: Segments) -> None:
     """Add blurred lines: what an evenly fluorescent filament gives under a Gaussian PSF.
 
     The integral along the line is a sum over points: of points 1.25 sigma apart it is right to
@@ -326,8 +349,8 @@ def add_lines(canvas: Canvas, light: torch.Tensor, segments: Segments) -> None:
 
     Parameters
     ----------
-    light
-        int32 flat pixels of the canvas, in 1/LIGHT; changed in place.
+    lights
+        int32 flat pixels of the canvas, in 1/LIGHT; all are changed in place.
     """
     length = segments.length()
     pieces = torch.ceil(length / (_SPACING * segments.sigma)).clamp_(min=1).long()
@@ -344,7 +367,9 @@ def add_lines(canvas: Canvas, light: torch.Tensor, segments: Segments) -> None:
         index, row, column = canvas.strips(frame[part], point[part], half)
         row, column = row / sigma[part], column / sigma[part]
         value = (gaussian(row * row) * weight[part])[:, None] * gaussian(column * column)
-        light.scatter_add_(0, index.view(-1), value.to(torch.int32).view(-1))
+        whole = value.to(torch.int32).view(-1)
+        for light in lights:
+            light.scatter_add_(0, index.view(-1), whole)
 
 
 def gaussian(ratio: torch.Tensor) -> torch.Tensor:

@@ -12,15 +12,17 @@ from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .raster import (
     LIGHT,
+    WINDOW_PLACES,
     Bodies,
     Canvas,
     Segments,
     Spots,
     add_lines,
-    by_window,
+    by_largest,
     gaussian,
     nearest,
     places,
+    window_places,
 )
 
 _RIM = 0.05  # intensity at the rim of a bouton, and of a cell in terms of its peak squared
@@ -99,7 +101,7 @@ class Renderer:
         self.axon_labels[labelled] = segments.axon[label]
         self.branch_labels[labelled] = segments.branch[label]
         if self.additive:
-            add_lines(self.canvas, self.clean, segments)
+            add_lines(self.canvas, (self.clean,), segments)
             self.light.copy_(self.clean)
             self._texture(self.light)
         else:
@@ -107,8 +109,7 @@ class Renderer:
 
     def draw_stalks(self, segments: Segments) -> None:
         """Draw the stalks of boutons; they are in no mask."""
-        add_lines(self.canvas, self.clean, segments)
-        add_lines(self.canvas, self.light, segments)
+        add_lines(self.canvas, (self.clean, self.light), segments)
 
     def _profile(
         self,
@@ -144,7 +145,7 @@ class Renderer:
 
     def draw_boutons(self, spots: Spots) -> None:
         """Draw boutons and their mask."""
-        radius = spots.radius * spots.elongation
+        radius = spots.radius
         if self.true_width:  # the radius is half the width at half the height
             sigma = spots.radius / math.sqrt(2 * math.log(2))
             peak = spots.brightness
@@ -156,29 +157,31 @@ class Renderer:
         wide = (sigma * sigma + psf).sqrt()  # across the axon
         long = ((sigma * spots.elongation) ** 2 + psf).sqrt()
         peak = peak * (sigma * sigma * spots.elongation) / (wide * long)
-        reach = torch.maximum(radius, _TAIL * long) if self.true_width else radius
-        for half, part in by_window(reach + 1, coarse=True):
-            index, row, column = self.canvas.windows(spots.frame[part], spots.centre[part], half)
+        reach = radius * spots.elongation
+        if self.true_width:
+            reach = torch.maximum(reach, _TAIL * long)
+        for half, part in by_largest(reach + 1):
+            window, row, column = self.canvas.windows(spots.frame[part], spots.centre[part], half)
             down, right = spots.along[part].unbind(1)
             forth = (row * down[:, None])[:, :, None] + (column * right[:, None])[:, None, :]
             off = (row * right[:, None])[:, :, None] - (column * down[:, None])[:, None, :]
-            shape = spots.elongation[part, None, None]
-            ellipse = (forth / shape).square_().add_(off.square()).sqrt_()
-            inside = ellipse < spots.radius[part, None, None]
-            self.in_bouton.scatter_reduce_(
-                0, index.view(-1), inside.to(torch.int32).view(-1), "amax"
-            )
-            across, along = wide[part, None, None], long[part, None, None]
-            distance = ((forth / along) ** 2).add_((off / across) ** 2).sqrt_()
-            shown = peak[part, None, None] * LIGHT
-            if not self.true_width:
-                shown = shown * inside
-            self._merge(self.clean, index, gaussian(distance * distance) * shown)
-            noise = PixelDraws(spots.keys[part]).normal("speckle", (2 * half + 1) ** 2)
-            noise = noise.view(ellipse.shape) * (
-                self.bouton_noise[spots.frame[part], None, None] / across
-            )
-            speckled = distance.add_(noise)
+            ellipse = (forth / spots.elongation[part, None, None]).square_().add_(off.square())
+            inside = ellipse < (radius[part] ** 2)[:, None, None]
+            self.in_bouton[window[inside]] = 1
+            distance = (forth / long[part, None, None]).square_()
+            distance.add_((off / wide[part, None, None]).square_())
+            # beyond its mask a bouton shows only where its light may end as it likes
+            seen = places(distance < _TAIL**2 if self.true_width else inside)
+            pixels = (2 * half + 1) ** 2
+            number = torch.div(seen, pixels, rounding_mode="floor")
+            place = window_places(half, seen.device).view(-1)[seen - number * pixels]
+            distance, index = distance.view(-1)[seen], window.view(-1)[seen]
+            bouton = part[number]
+            shown = peak[bouton] * LIGHT
+            self._merge(self.clean, index, gaussian(distance) * shown)
+            noise = PixelDraws(spots.keys[part]).normal_at("speckle", number, place, WINDOW_PLACES)
+            noise *= self.bouton_noise[spots.frame[bouton]] / wide[bouton]
+            speckled = distance.sqrt_().add_(noise)
             self._merge(self.light, index, gaussian(speckled * speckled) * shown)
 
     def draw_cells(self, bodies: Bodies) -> None:
@@ -188,7 +191,7 @@ class Renderer:
         sigma = radius / (-2 * rim.clamp(max=_LEAST_FALL).log()).sqrt()
         offsets = bodies.centres - bodies.centres[:, :1]
         reach = (offsets * offsets).sum(-1).sqrt().amax(1) + EXTENT * radius
-        for half, part in by_window(reach + 1, coarse=True):
+        for half, part in by_largest(reach + 1):
             window, row, column = self.canvas.windows(
                 bodies.frame[part], bodies.centres[part, 0], half
             )
@@ -199,15 +202,16 @@ class Renderer:
             squared, index = squared.view(-1)[inside], window.view(-1)[inside]
             pixels = (2 * half + 1) ** 2
             number = torch.div(inside, pixels, rounding_mode="floor")
-            place, cell = inside - number * pixels, part[number]
+            place = window_places(half, inside.device).view(-1)[inside - number * pixels]
+            cell = part[number]
             size, width = radius[cell], sigma[cell]
             distance = squared.add_((size / 6).square_()).sqrt_()
             shown = bodies.brightness[cell] * LIGHT
             ratio = distance / width
             self._merge(self.clean, index, gaussian(ratio * ratio) * shown)
             draws = PixelDraws(bodies.keys[part])
-            dark = draws.uniform_at("dots", number, place, pixels) < bodies.dark[cell]
-            noise = draws.normal_at("speckle", number, place, pixels)
+            dark = draws.uniform_at("dots", number, place, WINDOW_PLACES) < bodies.dark[cell]
+            noise = draws.normal_at("speckle", number, place, WINDOW_PLACES)
             noise *= self.cell_noise[bodies.frame[cell]]
             ratio = torch.where(dark, size, distance).add_(noise).div_(width)
             self._merge(self.light, index, gaussian(ratio * ratio) * shown)

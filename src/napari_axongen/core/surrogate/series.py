@@ -40,7 +40,8 @@ class Motion:
         """Whether points (B, N, 2) of the tissue lie in the image in all frames, (B, N)."""
         moved = transform(self.matrices[:, :, None], points[:, None])
         inside = (moved >= 0) & (moved <= [side - 1 for side in shape])
-        return np.logical_and.reduce(inside, axis=(1, 3))
+        found: NDArray[np.bool_] = np.logical_and.reduce(inside, axis=(1, 3))
+        return found
 
 
 def transform(matrices: Floats, points: Floats) -> Floats:

@@ -64,15 +64,21 @@ def walk(
     turns = (2 * draws - 1) * alpha[..., None]
     if not first_turn:
         turns[..., 0] = 0
-    headings = heading[..., None] + turns.cumsum(-1)
+    headings = turns.cumsum(-1)
+    headings += heading[..., None]
+    angle = headings * (2 * math.pi)
     points = np.empty((*headings.shape[:-1], headings.shape[-1] + 1, 2))
     points[..., 0, :] = start
-    points[..., 1:, :] = directions(headings) * step[..., None, None]
-    points = fine(points.cumsum(-2))
-    edge = np.array([side - 1.0 for side in shape])
-    outside = ((points[..., 1:, :] <= 0) | (points[..., 1:, :] >= edge)).any(-1)
-    steps = np.where(outside.any(-1), outside.argmax(-1) + 1, outside.shape[-1])
-    return Walks(np.clip(points, 0, edge), headings, steps + 1)
+    inside = np.ones(headings.shape, dtype=bool)
+    for axis, component in enumerate((np.sin(angle), np.cos(angle))):
+        component *= step[..., None]
+        along = component.cumsum(-1)
+        along += start[..., axis, None]
+        edge = shape[axis] - 1.0
+        inside &= (along > 0) & (along < edge)
+        points[..., 1:, axis] = fine(np.clip(along, 0, edge, out=along))
+    steps = np.where(inside.all(-1), inside.shape[-1], inside.argmin(-1) + 1)
+    return Walks(points, headings, steps + 1)
 
 
 def fine(lengths: Floats) -> Floats:
