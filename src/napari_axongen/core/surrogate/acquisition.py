@@ -19,7 +19,7 @@ from .distributions import Number
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .random import Draws, Floats
-from .raster import LIGHT, gaussian, places
+from .raster import LIGHT, gaussian, pick, places
 
 _GRAINS = 32.0  # steps of the noise under the background in a standard deviation
 _WEIGHT = 1023.0  # of the middle of the filter
@@ -258,7 +258,7 @@ def photons(mean: torch.Tensor, draws: PixelDraws) -> torch.Tensor:
         area = height * width
         frame = torch.div(many, area, rounding_mode="floor")
         z = draws.normal_at("photons", frame, many - frame * area, area)
-        some = mean.view(-1)[many]
+        some = pick(mean, many)
         number[many] = torch.round(some + some.sqrt() * z + (z * z - 1) / 6).clamp_(min=0)
     return number.view(mean.shape)
 

@@ -199,7 +199,7 @@ class _Growth:
                     meets &= (off * off).sum(-1) > (tolerance * tolerance)[:, None, None]
                 good[row] &= ~meets.any(-1)
                 keep(row)
-        new = np.logical_or.reduce(good, axis=1)
+        new: NDArray[np.bool_] = np.logical_or.reduce(good, axis=1)
         at = (image[new], axon[new], j)
         self.gap[at] = draw_gaps(
             draws.select(new),
@@ -208,7 +208,8 @@ class _Growth:
             self.step[image[new]],
             self.steps + 1,
         )
-        return np.logical_not(new)
+        left: NDArray[np.bool_] = np.logical_not(new)
+        return left
 
     def _enter(
         self, draws: Draws, image: Ints, axon: Ints, attempt: int, candidates: int

@@ -73,19 +73,24 @@ class PixelDraws:
         top = (self._bits_at(name, row, place, places) >> _SHIFT_16).bitwise_and_(_LOW_16)
         return torch.index_select(_normal_table(self.device), 0, top)
 
-    def uniform_at(
+    def pair_at(
         self, name: str, row: torch.Tensor, place: torch.Tensor, places: int
-    ) -> torch.Tensor:
-        """Uniform on [0, 1) in steps of 2**-16, likewise."""
-        top = (self._bits_at(name, row, place, places) >> _SHIFT_16).bitwise_and_(_LOW_16)
-        return top.float().mul_(2.0**-16)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Likewise, and numbers uniform on [0, 1) in steps of 2**-16."""
+        bits = self._bits_at(name, row, place, places)
+        top = (bits >> _SHIFT_16).bitwise_and_(_LOW_16)
+        normal = torch.index_select(_normal_table(self.device), 0, top)
+        return normal, bits.bitwise_and_(_LOW_16).float().mul_(2.0**-16)
 
     def _bits_at(
         self, name: str, row: torch.Tensor, place: torch.Tensor, places: int
     ) -> torch.Tensor:
         low, high = self._stream(name)
         mixed = _mixed_counters(places, self.device)
-        return _mix32_((mixed[place] ^ low[row]).add_(high[row]))
+        x = torch.index_select(mixed, 0, place)
+        x ^= torch.index_select(low, 0, row)
+        x += torch.index_select(high, 0, row)
+        return _mix32_(x)
 
     def _stream(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         number, other = stream_numbers(name)

@@ -312,10 +312,10 @@ def nearest(canvas: Canvas, segments: Segments, reach: torch.Tensor) -> tuple[to
     for half, part in by_window(reach + segments.length() / 2):
         distance, index = _distance(canvas, segments.select(part), half)
         key = distance.mul_(_FINE).clamp_(max=_FURTHEST).to(torch.int32)
-        key.mul_(1 << _ID_BITS).add_(number[part])
+        key.mul_(1 << _ID_BITS).add_(pick(number, part))
         keys.scatter_reduce_(0, index.view(-1), key.view(-1), "amin")
     pixel = places(keys < _FURTHEST << _ID_BITS)
-    key = keys[pixel]
+    key = pick(keys, pixel)
     return pixel, key & ((1 << _ID_BITS) - 1), (key >> _ID_BITS).float() / _FINE
 
 
@@ -324,6 +324,11 @@ def places(mask: torch.Tensor) -> torch.Tensor:
     if mask.device.type == "cpu":  # several times faster than torch's
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.view(-1).nonzero()[:, 0]
+
+
+def pick(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Some of the values (of any shape, as if flat): several times faster than indexing."""
+    return torch.index_select(values.reshape(-1), 0, rows)
 
 
 def _distance(canvas: Canvas, segments: Segments, half: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -356,17 +361,17 @@ def add_lines(canvas: Canvas, lights: tuple[torch.Tensor, ...], segments: Segmen
     pieces = torch.ceil(length / (_SPACING * segments.sigma)).clamp_(min=1).long()
     number = torch.repeat_interleave(torch.arange(len(segments), device=length.device), pieces)
     first = pieces.cumsum(0) - pieces
-    place = torch.arange(len(number), device=length.device) - first[number]
-    place = (place + 0.5) / pieces[number]
-    start, sigma = segments.start[number], segments.sigma[number]
+    place = torch.arange(len(number), device=length.device) - pick(first, number)
+    place = (place + 0.5) / pick(pieces, number)
+    start, sigma = segments.start[number], pick(segments.sigma, number)
     point = start + place[:, None] * (segments.end[number] - start)
-    weight = (segments.brightness * length / pieces)[number] * (LIGHT / (2 * math.pi))
+    weight = pick(segments.brightness * length / pieces, number) * (LIGHT / (2 * math.pi))
     weight = weight / (sigma * sigma)
-    frame = segments.frame[number]
+    frame = pick(segments.frame, number)
     for half, part in by_window(_SIGMAS * sigma):
         index, row, column = canvas.strips(frame[part], point[part], half)
-        row, column = row / sigma[part], column / sigma[part]
-        value = (gaussian(row * row) * weight[part])[:, None] * gaussian(column * column)
+        row, column = row / pick(sigma, part), column / pick(sigma, part)
+        value = (gaussian(row * row) * pick(weight, part))[:, None] * gaussian(column * column)
         whole = value.to(torch.int32).view(-1)
         for light in lights:
             light.scatter_add_(0, index.view(-1), whole)

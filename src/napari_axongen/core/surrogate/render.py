@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .cells import EXTENT
+from .cells import EXTENT, LOBES
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .raster import (
@@ -21,6 +21,7 @@ from .raster import (
     by_largest,
     gaussian,
     nearest,
+    pick,
     places,
     window_places,
 )
@@ -96,10 +97,10 @@ class Renderer:
         if not self.additive:
             reach = torch.maximum(reach, _PROFILE * segments.sigma)
         pixel, near, distance = nearest(self.canvas, segments, reach)
-        inside = places(distance < segments.half_width[near])
-        labelled, label = pixel[inside], near[inside]
-        self.axon_labels[labelled] = segments.axon[label]
-        self.branch_labels[labelled] = segments.branch[label]
+        inside = places(distance < pick(segments.half_width, near))
+        labelled, label = pick(pixel, inside), pick(near, inside)
+        self.axon_labels[labelled] = pick(segments.axon, label)
+        self.branch_labels[labelled] = pick(segments.branch, label)
         if self.additive:
             add_lines(self.canvas, (self.clean,), segments)
             self.light.copy_(self.clean)
@@ -119,13 +120,13 @@ class Renderer:
         distance: torch.Tensor,
     ) -> None:
         """Intensity by the distance from the nearest branch (Billot 2017)."""
-        sigma = segments.sigma[near]
+        sigma = pick(segments.sigma, near)
         seen = places(distance < _PROFILE * sigma)
-        pixel, near, sigma = pixel[seen], near[seen], sigma[seen]
-        ratio = distance[seen] / sigma
+        pixel, near, sigma = pick(pixel, seen), pick(near, seen), pick(sigma, seen)
+        ratio = pick(distance, seen) / sigma
         shape = gaussian(ratio * ratio) * (LIGHT / math.sqrt(2 * math.pi)) / sigma
-        value = segments.brightness[near]
-        noise = self._noise(pixel, segments.frame[near])
+        value = pick(segments.brightness, near)
+        noise = self._noise(pixel, pick(segments.frame, near))
         self.clean[pixel] = (shape * value).to(torch.int32)
         self.light[pixel] = (shape * (value + noise)).to(torch.int32)
 
@@ -135,13 +136,13 @@ class Renderer:
             return
         pixel = places(light > 0)
         frame = torch.div(pixel, self.canvas.area, rounding_mode="floor")
-        light[pixel] = (light[pixel] * (1 + self._noise(pixel, frame))).to(torch.int32)
+        light[pixel] = (pick(light, pixel) * (1 + self._noise(pixel, frame))).to(torch.int32)
 
     def _noise(self, pixel: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Texture at some pixels."""
         area = self.canvas.area
         drawn = self.draws.normal_at("texture", frame, pixel - frame * area, area)
-        return drawn * self.texture[frame]
+        return drawn * pick(self.texture, frame)
 
     def draw_boutons(self, spots: Spots) -> None:
         """Draw boutons and their mask."""
@@ -174,13 +175,13 @@ class Renderer:
             seen = places(distance < _TAIL**2 if self.true_width else inside)
             pixels = (2 * half + 1) ** 2
             number = torch.div(seen, pixels, rounding_mode="floor")
-            place = window_places(half, seen.device).view(-1)[seen - number * pixels]
-            distance, index = distance.view(-1)[seen], window.view(-1)[seen]
-            bouton = part[number]
-            shown = peak[bouton] * LIGHT
+            place = pick(window_places(half, seen.device), seen - number * pixels)
+            distance, index = pick(distance, seen), pick(window, seen)
+            bouton = pick(part, number)
+            shown = pick(peak, bouton) * LIGHT
             self._merge(self.clean, index, gaussian(distance) * shown)
             noise = PixelDraws(spots.keys[part]).normal_at("speckle", number, place, WINDOW_PLACES)
-            noise *= self.bouton_noise[spots.frame[bouton]] / wide[bouton]
+            noise *= pick(self.bouton_noise, pick(spots.frame, bouton)) / pick(wide, bouton)
             speckled = distance.sqrt_().add_(noise)
             self._merge(self.light, index, gaussian(speckled * speckled) * shown)
 
@@ -197,22 +198,24 @@ class Renderer:
             )
             down = (row[:, None] - offsets[part, :, :1]).square_()
             right = (column[:, None] - offsets[part, :, 1:]).square_()
-            squared = (down[..., None] + right[:, :, None]).amin(1)
+            squared = down[:, 0, :, None] + right[:, 0, None]
+            for lobe in range(1, LOBES):
+                torch.minimum(squared, down[:, lobe, :, None] + right[:, lobe, None], out=squared)
             inside = places(squared < ((EXTENT * radius[part]) ** 2)[:, None, None])
-            squared, index = squared.view(-1)[inside], window.view(-1)[inside]
+            squared, index = pick(squared, inside), pick(window, inside)
             pixels = (2 * half + 1) ** 2
             number = torch.div(inside, pixels, rounding_mode="floor")
-            place = window_places(half, inside.device).view(-1)[inside - number * pixels]
-            cell = part[number]
-            size, width = radius[cell], sigma[cell]
+            place = pick(window_places(half, inside.device), inside - number * pixels)
+            cell = pick(part, number)
+            size, width = pick(radius, cell), pick(sigma, cell)
             distance = squared.add_((size / 6).square_()).sqrt_()
-            shown = bodies.brightness[cell] * LIGHT
+            shown = pick(bodies.brightness, cell) * LIGHT
             ratio = distance / width
             self._merge(self.clean, index, gaussian(ratio * ratio) * shown)
-            draws = PixelDraws(bodies.keys[part])
-            dark = draws.uniform_at("dots", number, place, WINDOW_PLACES) < bodies.dark[cell]
-            noise = draws.normal_at("speckle", number, place, WINDOW_PLACES)
-            noise *= self.cell_noise[bodies.frame[cell]]
+            draws = PixelDraws(pick(bodies.keys, part))
+            noise, chance = draws.pair_at("speckle", number, place, WINDOW_PLACES)
+            dark = chance < pick(bodies.dark, cell)
+            noise *= pick(self.cell_noise, pick(bodies.frame, cell))
             ratio = torch.where(dark, size, distance).add_(noise).div_(width)
             self._merge(self.light, index, gaussian(ratio * ratio) * shown)
 

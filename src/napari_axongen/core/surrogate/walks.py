@@ -70,14 +70,14 @@ def walk(
     points = np.empty((*headings.shape[:-1], headings.shape[-1] + 1, 2))
     points[..., 0, :] = start
     inside = np.ones(headings.shape, dtype=bool)
-    for axis, component in enumerate((np.sin(angle), np.cos(angle))):
+    for axis, edge in enumerate((shape[0] - 1.0, shape[1] - 1.0)):
+        component = np.cos(angle) if axis else np.sin(angle)
         component *= step[..., None]
         along = component.cumsum(-1)
         along += start[..., axis, None]
-        edge = shape[axis] - 1.0
         inside &= (along > 0) & (along < edge)
         points[..., 1:, axis] = fine(np.clip(along, 0, edge, out=along))
-    steps = np.where(inside.all(-1), inside.shape[-1], inside.argmin(-1) + 1)
+    steps = np.where(inside.all(-1), draws.shape[-1], inside.argmin(-1) + 1)
     return Walks(points, headings, steps + 1)
 
 
