@@ -15,7 +15,6 @@ from torch.utils.data import IterableDataset, get_worker_info
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Progress, Steps
-from napari_axongen.core.threads import each_apart
 
 from .acquisition import Microscope
 from .axons import Axons, Ints, draw_axons
@@ -34,7 +33,7 @@ _BATCH = 64  # images whose scenes are drawn at once
 _BATCH_PIXELS = 1 << 22
 _BATCH_PIXELS_GPU = 1 << 24
 _RENDERED = 1 << 20  # pixels that a CPU renders at once: many, for few and long operations
-_EXPOSED = 1 << 16  # pixels that it turns to grey values at once: few, to stay in the cache
+_EXPOSED = 1 << 17  # pixels that it turns to grey values at once: few, to stay in the cache
 _TEXTURE = 1 / (2 * math.sqrt(math.pi))  # of white noise behind a Gaussian of sigma 1
 
 
@@ -150,8 +149,8 @@ def render_batch(
         rendered, exposed = max(1, _RENDERED // pixels), max(1, _EXPOSED // pixels)
     else:
         rendered = exposed = len(indices)
-    starts = range(0, len(indices), rendered)
-    each_apart(draw, [slice(i, min(i + rendered, len(indices))) for i in starts])
+    for i in range(0, len(indices), rendered):
+        draw(slice(i, min(i + rendered, len(indices))))
     missing = np.array([part.missing.sum() for part in (axons, boutons, cells)])
     return Batch(
         images,
