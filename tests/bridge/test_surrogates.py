@@ -200,12 +200,12 @@ def test_thinned_paths_stay_on_the_path():
     assert len(thinned(straight)) == 2
 
 
-def test_contrast_limits_are_the_whole_range_unless_little_of_it_is_filled():
-    ramp = np.linspace(0, 255, 10_000).reshape(1, 100, 100).astype(np.uint8)
-    assert grey_range(ramp, 255) == (0, 255)
-    low, high = grey_range(ramp.astype(np.uint16), 65535)
-    assert low == 0
-    assert 255 < high < 400
+def test_contrast_limits_hold_the_image_and_some_more():
+    ramp = np.linspace(60, 160, 10_000).reshape(1, 100, 100).astype(np.uint8)
+    low, high = grey_range(ramp, 255)
+    assert 30 < low < 60
+    assert 160 < high < 190
+    assert grey_range(ramp, 170)[1] == 170
     assert grey_range(np.full((1, 9, 9), 7, np.uint8), 255) == (0, 255)
 
 

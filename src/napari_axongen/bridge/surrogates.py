@@ -37,6 +37,7 @@ PREVIEW_SIDE = 512
 MOST_VERTICES = 20_000
 """Of centrelines in one Shapes layer: napari takes about a second to make so many."""
 
+_SHOWN = (0.5, 99.7)  # percentiles: a few boutons are brighter by far
 _TOLERANCE = 0.1  # px that a thinned centreline may lie off
 _AXON_COLOUR, _BOUTON_COLOUR = "#59d0ff", "#ffb000"
 
@@ -159,7 +160,7 @@ def layers_of(made: Surrogates, name: str) -> Iterator[LayerData | Notice]:
     grey = {"colormap": "gray", "contrast_limits": grey_range(place.squeeze(made.images), top)}
     yield place.squeeze(made.clean_images), look("clean", visible=False, **grey), "image"
     yield place.squeeze(made.images), look("images" if place.many else "image", **grey), "image"
-    yield place.squeeze(made.axon_labels), look("axons", opacity=0.4), "labels"
+    yield place.squeeze(made.axon_labels), look("axons", opacity=0.3), "labels"
     boutons = place.squeeze(bouton_labels(made))
     yield boutons, look("boutons", visible=False), "labels"
     paths, features, left_out = _centrelines(made, place)
@@ -217,10 +218,10 @@ class Place:
 
 
 def grey_range(images: npt.NDArray[Any], highest: int) -> tuple[float, float]:
-    """Contrast limits: the whole range, or where the images fill little of it, what they fill."""
-    sample = images.reshape(-1, *images.shape[-2:])[0]
-    low, high = (float(n) for n in np.percentile(sample, (0.1, 99.9)))
-    if high - low >= highest / 3 or high <= low:
+    """Contrast limits in which the first image is seen well, with room for brighter ones."""
+    first = images.reshape(-1, *images.shape[-2:])[0]
+    low, high = (float(n) for n in np.percentile(first, _SHOWN))
+    if high <= low:
         return 0.0, float(highest)
     margin = (high - low) / 4
     return max(low - margin, 0.0), min(high + margin, float(highest))
