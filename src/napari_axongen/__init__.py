@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import evaluate_tracing, generate, generate_series, measure, segment, train
+    from .api import evaluate_tracing, generate, generate_series, match, measure, segment, train
 
     __version__: str
 
@@ -17,6 +17,7 @@ __all__ = [
     "evaluate_tracing",
     "generate",
     "generate_series",
+    "match",
     "measure",
     "segment",
     "train",

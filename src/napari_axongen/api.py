@@ -16,6 +16,7 @@ from .core.parameters import SegmentParameters
 if TYPE_CHECKING:
     from .core.morphometry import Morphometry
     from .core.segmentation import Segmentation
+    from .core.surrogate.matching import MatchResult
     from .core.surrogate.parameters import SurrogateParameters
     from .core.surrogate.truth import Surrogates
     from .core.tracing import TracingAccuracy
@@ -90,6 +91,44 @@ def generate_series(
         The parameters, the numbers or the device cannot be used.
     """
     return _generate(parameters, count, seed, device, first, on_event, series=True)
+
+
+def match(
+    image: Any,
+    start: str | os.PathLike[str] | Mapping[str, Any] | SurrogateParameters = "two-photon",
+    seed: int = 0,
+    device: str = "auto",
+    *,
+    on_event: Callable[[Event], None] | None = None,
+) -> MatchResult:
+    """Find parameters whose surrogates look like a two-photon image.
+
+    Parameters
+    ----------
+    image
+        One grey plane: array (Y, X), path of an image file, or `core.image.Image`.
+    start
+        What is not found in the image is taken from here; as for `generate`.
+    seed, device
+        Of the surrogates that are made to find out.
+    on_event
+        Called with each `core.events` event: progress and notices.
+
+    Returns
+    -------
+    Its ``parameters`` are for `generate`; its ``table`` compares the statistics of the image with
+    those of surrogates.
+
+    Raises
+    ------
+    InputError
+        The image or the parameters cannot be used.
+    """
+    from .core.surrogate.matching import match_steps
+    from .core.surrogate.presets import load_parameters
+
+    steps = match_steps(_image(image, None), load_parameters(start), seed, device)
+    return run(steps, on_event)
 
 
 def segment(

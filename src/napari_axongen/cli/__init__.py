@@ -20,6 +20,7 @@ from .console import FAILED, Group, each, follow, say
 from .em_fibres import em_fibres
 from .evaluate import evaluate
 from .generate import generate
+from .match import match
 from .options import with_options
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(models, name="models")
 app.add_typer(evaluate, name="evaluate")
 app.command()(generate)
 app.command("generate em-fibres")(em_fibres)
+app.command()(match)
 
 
 def main() -> None:
