@@ -1,4 +1,4 @@
-"""Print every figure as a ratio: ``make bench``, or ``make bench ARGS="segmentation imports"``.
+"""Print every figure as a ratio: ``make bench``, or ``make bench ARGS="generator imports"``.
 
 Both sides of a ratio are measured in the same run, alternately, and the medians are compared: these
 figures hold on a noisy machine where seconds do not.
@@ -7,13 +7,8 @@ figures hold on a noisy machine where seconds do not.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,24 +28,11 @@ from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
 from napari_axongen.core.segmentation import segment_steps
 from napari_axongen.core.surrogate.em_fields import em_field
 
+from .surrogate import export, generator
+from .timing import ROUNDS, Row, alternate, output
+
 MODEL = "axon-myelin-sem"
 SIDE = 2048
-ROUNDS = 3
-Row = tuple[str, str, str]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def alternate(*works: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
-    """Median seconds of each work, run in turn after one warm-up."""
-    for work in works:
-        work()
-    times = [[seconds(work) for work in works] for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*times, strict=True)]
 
 
 def segmentation() -> list[Row]:
@@ -99,7 +81,8 @@ def segmentation() -> list[Row]:
 def memory() -> list[Row]:
     """Peak memory above the image and the bare libraries at 8192 x 8192 (a fresh process)."""
     code = f"""
-        import resource, numpy as np, torch
+        import numpy as np, torch
+        from benchmarks.timing import peak
         from napari_axongen.core.device import choose_device
         from napari_axongen.core.events import run
         from napari_axongen.core.image import Image
@@ -110,7 +93,6 @@ def memory() -> list[Row]:
         network, card, _ = load_network({MODEL!r}, choose_device("cpu"))
         tile = em_field((1024, 1024), "sem", pixel_size=card.pixel_size, seed=1).image
         image = Image.from_array(np.tile(tile, (8, 8)), pixel_size=card.pixel_size)
-        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         before = peak()
         parameters = SegmentParameters(model={MODEL!r}, device="cpu")
         run(segment_steps(image, parameters)).classes()
@@ -138,10 +120,12 @@ def imports() -> list[Row]:
         "'napari-axongen', 'Segment axons and myelin')",
         "open the measure dock": "viewer.window.add_plugin_dock_widget("
         "'napari-axongen', 'Measure fibres')",
+        "open the surrogate dock": "viewer.window.add_plugin_dock_widget("
+        "'napari-axongen', 'Generate two-photon axons')",
     }
     rows = []
     for name, what in docks.items():
-        runs = [output(code.replace("{what}", what)).split() for _ in range(ROUNDS)]
+        runs = [output(code.replace("{what}", what), screen=True).split() for _ in range(ROUNDS)]
         took = statistics.median(float(first) for first, _ in runs)
         torch_loaded = any(last == "True" for _, last in runs)
         rows.append(
@@ -154,19 +138,12 @@ def imports() -> list[Row]:
     return rows
 
 
-def output(code: str) -> str:
-    """Last line that a fresh Python prints when it runs some code (under Xvfb if need be)."""
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
-        command = ["xvfb-run", "-a", "-s", "-screen 0 1400x1000x24", *command]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout.strip().splitlines()[-1]
-
-
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "segmentation": segmentation,
     "memory": memory,
     "imports": imports,
+    "generator": generator,
+    "export": export,
 }
 
 
