@@ -90,8 +90,8 @@ def steady(start: SurrogateParameters, shape: tuple[int, int], most: int) -> Sur
     for path, field in paths(SurrogateParameters):
         extra = field.json_schema_extra
         if isinstance(extra, dict) and extra.get("per") == "image":
-            median = _median(start, path)
-            changes[path] = round(median) if extra["integer"] else median
+            value = median(start, path)
+            changes[path] = round(value) if extra["integer"] else value
     changes |= {"height": shape[0], "width": shape[1], "max_intensity": most}
     return with_changes(start, changes)
 
@@ -134,9 +134,9 @@ def first_guess(base: SurrogateParameters, real: Vector) -> Vector:
         width / _FWHM
     )  # height before the statistics smooth it
     middle, high = (max(1e-3, has[f"ridge contrast, {name}"]) for name in ("median", "90 %"))
-    signal = 2 * seen * middle / _median(base, "axons.brightness")
+    signal = 2 * seen * middle / median(base, "axons.brightness")
     across = 0.8 * math.sqrt(area)  # length of an axon in the field
-    mean_branches = 1 + 0.5 * _median(base, "axons.daughters")
+    mean_branches = 1 + 0.5 * median(base, "axons.daughters")
     blob = max(has["blob width"], 3.0) / _FWHM
     peak = has["blob peak, median"] * (1 + (1.75 / blob) ** 2) or 2 * middle
     values = {
@@ -163,7 +163,7 @@ def apply(base: SurrogateParameters, knobs: Vector) -> SurrogateParameters:
         **_widths(base, value["width"]),
         "axons.count": round(value["axons"]),
         "axons.brightness": LogNormal(
-            log_normal=(_median(base, "axons.brightness"), value["spread"])
+            log_normal=(median(base, "axons.brightness"), value["spread"])
         ),
         "acquisition.signal": value["signal"],
         "acquisition.background_variation": value["background variation"],
@@ -206,7 +206,7 @@ def _light(level: float, noise: float, gain: float) -> dict[str, float]:
 
 def _widths(base: SurrogateParameters, width: float) -> dict[str, Any]:
     """Thickness of axons that, blurred by the optics, are that wide at half their height."""
-    psf = min(_FWHM * _median(base, "acquisition.psf_sigma"), 0.7 * width)
+    psf = min(_FWHM * median(base, "acquisition.psf_sigma"), 0.7 * width)
     thickness = math.sqrt(width**2 - psf**2)
     return {
         "acquisition.psf_sigma": psf / _FWHM,
@@ -225,30 +225,31 @@ def _bounds(path: str) -> tuple[float, float]:
     return bounds(group, last)[:2]
 
 
-def _median(parameters: SurrogateParameters, path: str) -> float:
+def median(parameters: SurrogateParameters, path: str) -> float:
+    """Median of what a parameter, named by its dotted path, may be."""
     value: Number = at(parameters, path)
     if isinstance(value, int | float):
         return float(value)
     return float(quantile(value, np.array([0.5]), *_bounds(path))[0])
 
 
-def _moved(base: SurrogateParameters, path: str, median: float) -> Number:
+def _moved(base: SurrogateParameters, path: str, wanted: float) -> Number:
     """The distribution of a parameter, stretched so that its median is another one."""
     value: Number = at(base, path)
-    factor = median / max(_median(base, path), 1e-12)
+    factor = wanted / max(median(base, path), 1e-12)
     match value:
         case Uniform(uniform=(first, last)):
             return Uniform(uniform=(first * factor, last * factor))
         case LogUniform(log_uniform=(first, last)):
             return LogUniform(log_uniform=(first * factor, last * factor))
         case Normal(normal=(_, spread)):
-            return Normal(normal=(median, spread * factor))
+            return Normal(normal=(wanted, spread * factor))
         case LogNormal(log_normal=(_, spread)):
-            return LogNormal(log_normal=(max(median, 1e-6), spread))
+            return LogNormal(log_normal=(max(wanted, 1e-6), spread))
         case Choice(choice=numbers):
             return Choice(choice=tuple(number * factor for number in numbers))
         case _:
-            return median
+            return wanted
 
 
 def _within(path: str, value: Any) -> Any:
@@ -265,8 +266,8 @@ def _within(path: str, value: Any) -> Any:
             return LogUniform(log_uniform=(cut(first), cut(last)))
         case Normal(normal=(mean, spread)):
             return Normal(normal=(cut(mean), spread))
-        case LogNormal(log_normal=(median, spread)):
-            return LogNormal(log_normal=(max(cut(median), 1e-6), spread))
+        case LogNormal(log_normal=(middle, spread)):
+            return LogNormal(log_normal=(max(cut(middle), 1e-6), spread))
         case Choice(choice=numbers):
             return Choice(choice=tuple(map(cut, numbers)))
         case _:

@@ -168,15 +168,18 @@ def match_steps(
         made = run(generate_steps(parameters, _SHOWN, seed, budget, device))
         shown.append(np.array([summarise(one) for one in made.images]))
         yield Progress(budget, budget, "comparing")
-    medians = [middle(values) for values in shown]
+    before, after = shown
     found = apply(*resized(base, knobs, image.plane_shape))
     return MatchResult(
         found,
         tuple(
             Row(statistic.name, statistic.unit, *map(float, values))
-            for statistic, *values in zip(STATISTICS, real, *medians, strict=True)
+            for statistic, *values in zip(
+                STATISTICS, real, middle(before), middle(after), strict=True
+            )
         ),
-        *(distance(values, real) for values in shown),
+        distance(before, real),
+        distance(after, real),
         factor,
         shift,
         start,
@@ -306,5 +309,6 @@ class _Search:
         trust = (radius / _TRUST) ** 2
         normal = slopes.T @ slopes + trust * np.eye(len(KNOBS))
         pull = trust * (guess - centre) / (radius * REACH)
-        step = np.linalg.solve(normal, slopes.T @ wanted + pull)
-        return np.clip(centre + np.clip(step, -2, 2) * radius * REACH, LOW, HIGH)
+        step: Vector = np.linalg.solve(normal, slopes.T @ wanted + pull)
+        moved: Vector = np.clip(centre + np.clip(step, -2, 2) * radius * REACH, LOW, HIGH)
+        return moved
