@@ -21,6 +21,7 @@ from .pixels import PixelDraws
 from .random import Draws, Floats
 from .raster import LIGHT, gaussian, pick, places
 
+_ROUNDED = 2.0**-6  # what products may fall short of a whole number
 _GRAINS = 32.0  # steps of the noise under the background in a standard deviation
 _WEIGHT = 1023.0  # of the middle of the filter
 _HALVED = 256.0  # what the first product is divided by
@@ -124,8 +125,8 @@ class Microscope:
         top = float(self.parameters.max_intensity)
         if self.parameters.acquisition.normalise:
             factor = top / noisy.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
-            noisy.mul_(factor)
-            clean.mul_(factor)
+            noisy.mul_(factor).add_(_ROUNDED)
+            clean.mul_(factor).add_(_ROUNDED)
         else:  # to the nearest, as the fraction is cut off later
             noisy.add_(0.5)
             clean.add_(0.5)

@@ -130,7 +130,7 @@ def _cut_normal(mean: float, spread: float, u: Floats, low: float, high: float) 
 def image_keys(seed: int, indices: Iterable[int]) -> NDArray[np.uint64]:
     """One 64-bit key an image, uint64 (B,)."""
     base = _mix64(np.array([seed & _MASK64], dtype=np.uint64))
-    return _mix64(_mix64(np.fromiter(indices, dtype=np.uint64)) ^ base)
+    return _mix64(np.fromiter(indices, dtype=np.uint64) + base)
 
 
 def stream_numbers(name: str) -> tuple[int, int]:
