@@ -23,7 +23,7 @@ from .cells import draw_cells
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws, pixel_keys
 from .random import Draws, Floats, image_keys
-from .raster import Canvas
+from .raster import MOST_SEGMENTS, Canvas
 from .render import Renderer
 from .scene import Composer
 from .series import at_rest, bouton_courses, draw_motion, transform
@@ -125,10 +125,16 @@ def render_batch(
 
     def draw(some: slice) -> None:
         within = range(some.start * frames, some.stop * frames)
+        lines = branches.within(within, device)
+        if len(lines) > MOST_SEGMENTS and some.stop - some.start > 1:
+            middle = (some.start + some.stop) // 2
+            draw(slice(some.start, middle))
+            draw(slice(middle, some.stop))
+            return
         canvas = Canvas(len(within), *shape, device)
         noise = (value[some].repeat_interleave(frames).to(device) for value in noises)
         renderer = Renderer(canvas, p, PixelDraws(frame_keys[within.start : within.stop]), *noise)
-        renderer.draw_branches(branches.within(within, device))
+        renderer.draw_branches(lines)
         renderer.draw_stalks(stalks.within(within, device))
         renderer.draw_boutons(spots.within(within, device))
         renderer.draw_cells(bodies.within(within, device))

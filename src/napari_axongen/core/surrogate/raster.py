@@ -27,12 +27,14 @@ _GAUSSIAN = 1 << 14  # entries of the table of a squared distance to 25
 _SIGMAS = 3.2  # beyond which a profile is not drawn
 _SPACING = 1.25  # sigmas between the points of a line
 _ID_BITS = 18
+MOST_SEGMENTS = (1 << _ID_BITS) - 1
+"""That can be told apart in one canvas."""
 _FINE = 128  # steps of distance in a px
 _FURTHEST = (1 << 13) - 1  # of these steps
 _CHUNK = 1 << 17  # window pixels at a time: what a cache holds
 _CHUNK_GPU = 1 << 25
-_MOST_SPARE = 16
-_WINDOWS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128)
+_MOST_SPARE = 16  # canvases kept for the next image
+_WINDOWS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)  # half of them
 _FEW_PIXELS = 1 << 17
 
 
@@ -257,7 +259,7 @@ def by_largest(reach: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     """The same for objects whose looks do not depend on their window: few share the largest."""
     if not len(reach):
         return
-    half = math.ceil(float(reach.max()))
+    half = min(math.ceil(float(reach.max())), _WINDOWS[-1])
     if len(reach) * (2 * half + 1) ** 2 <= _FEW_PIXELS:
         yield half, torch.arange(len(reach), device=reach.device)
     else:
@@ -302,10 +304,10 @@ def nearest(canvas: Canvas, segments: Segments, reach: torch.Tensor) -> tuple[to
     InputError
         More segments than can be told apart.
     """
-    if len(segments) >= 1 << _ID_BITS:
+    if len(segments) > MOST_SEGMENTS:
         raise InputError(
-            f"The images would have {len(segments)} segments of axons at once, and at most "
-            f"{(1 << _ID_BITS) - 1} can be drawn; ask for fewer axons, or longer steps."
+            f"An image would have {len(segments)} segments of axons, and at most {MOST_SEGMENTS} "
+            "can be drawn; ask for fewer axons, or longer steps."
         )
     keys = canvas.full(NOTHING)
     number = torch.arange(len(segments), dtype=torch.int32, device=keys.device)
