@@ -42,7 +42,7 @@ def test_presets() -> None:
     two_photon = preset("two-photon")
     assert (two_photon.height, two_photon.width) == (512, 512)
     assert isinstance(two_photon.axons.brightness, LogNormal)
-    assert two_photon.axons.count == Uniform(uniform=(10, 30))
+    assert two_photon.axons.count == Uniform(uniform=(20, 65))
     assert all(one.description for one in PRESETS.values())
     with pytest.raises(InputError, match=r"no preset 'two-foton' \(did you mean 'two-photon'"):
         preset("two-foton")
