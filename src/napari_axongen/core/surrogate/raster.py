@@ -11,7 +11,7 @@ import functools
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -163,10 +163,9 @@ class Listed:
         """Those of some frames, which are counted from the first of these, on the device."""
         ends = torch.tensor((frames.start, frames.stop))
         first, last = torch.searchsorted(self.frame.contiguous(), ends).tolist()
-        part = self
-        if last - first < len(self):
-            part = self.select(slice(first, last))
-            part.frame = part.frame - frames.start
+        part = self if last - first == len(self) else self.select(slice(first, last))
+        if frames.start:
+            part = replace(part, frame=part.frame - frames.start)
         return type(self)(*(value.to(device) for value in vars(part).values()))
 
 
