@@ -116,6 +116,26 @@ def test_what_is_not_touched_keeps_every_digit(edit):
     assert not choice.heard
 
 
+def test_a_box_has_room_for_four_digits_and_loses_none(edit, qtbot):
+    for value, text in (
+        (0.0599931, "0.06"),
+        (0.12345, "0.1235"),
+        (0.995891, "0.9959"),
+        (39.93064, "39.93"),
+        (12345.678, "12346"),
+        (65535.0, "65535"),
+        (0.0, "0"),
+        (-0.5, "-0.5"),
+    ):
+        editor = edit(value, low=-1000.0)
+        (spin,) = editor.spins
+        assert spin.text() == text
+        spin.interpretText()  # as when it is left
+        spin.editingFinished.emit()
+        assert editor.value() == value
+        assert not editor.heard
+
+
 def test_the_ends_of_a_range_do_not_cross(edit):
     editor = edit(Uniform(uniform=(10, 20)))
     editor.spins[0].setValue(30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ class MatchPanel(QWidget):
         self._before = self._asked
         self._show_table(result.table)
         self._say(
-            f"The distance to '{result.image}' was {result.distance_before:.3g} and is "
+            f"The distance to {result.image} was {result.distance_before:.3g} and is "
             f"{result.distance_after:.3g}."
         )
         self.matched.emit(result.parameters)
@@ -147,7 +148,7 @@ class MatchPanel(QWidget):
         self.table.setRowCount(len(rows))
         for place, row in enumerate(rows):
             name = f"{row.name} ({row.unit})" if row.unit else row.name
-            values = [f"{x:.3g}" if x == x else "–" for x in (row.real, row.after, row.before)]
+            values = [_written(x) for x in (row.real, row.after, row.before)]
             for column, text in enumerate((name, *values)):
                 item = QTableWidgetItem(text)
                 if column:
@@ -159,6 +160,12 @@ class MatchPanel(QWidget):
         self.table.setFixedHeight(_ROW * (min(len(rows), _MOST_ROWS) + 1) + 8)
         self.table.setVisible(bool(rows))
         self.undo.setVisible(self._before is not None)
+
+
+def _written(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else "0"
 
 
 def _is_surrogate(layer: Any) -> bool:

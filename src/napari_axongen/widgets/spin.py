@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QWidget
 
@@ -24,12 +26,13 @@ class Spin(QDoubleSpinBox):
         self.installEventFilter(WHEEL)
 
     def textFromValue(self, value: float) -> str:
-        """No zeros behind the last digit that says something."""
-        return f"{value:.6g}"
+        """Four digits that say something, as many as there is room for."""
+        before = math.floor(math.log10(abs(value))) + 1 if value else 1
+        return f"{round(value, min(max(4 - before, 0), 4)):g}" if before < 6 else f"{value:.0f}"
 
     def shows(self, number: float) -> bool:
         """Whether this is the number in the box, but for digits that have no room in it."""
-        return self.value() == round(number, self.decimals())
+        return self.text() == self.textFromValue(number)
 
 
 class _NoWheel(QObject):
