@@ -69,12 +69,17 @@ def pixels(shape: tuple[int, ...]) -> np.ndarray:
     return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(float)
 
 
+def direction(line: Centreline) -> np.ndarray:
+    """Of a straight axon; its last point does not count, as it was put onto the edge."""
+    step = line.points[max(len(line.points) - 2, 1)].astype(float) - line.points[0]
+    return step / np.linalg.norm(step)
+
+
 class Line:
     """Pixels around a straight axon, as far from the border as its profile is wide."""
 
     def __init__(self, line: Centreline, shape: tuple[int, ...], margin: float = 10) -> None:
-        start, end = line.points[[0, -2]].astype(float)  # the last one is put onto the edge
-        along = (end - start) / np.linalg.norm(end - start)
+        start, along = line.points[0].astype(float), direction(line)
         self.normal = np.array([-along[1], along[0]])
         off = pixels(shape) - start
         self.distance = off @ self.normal
@@ -312,15 +317,13 @@ def test_elongated_boutons_lie_along_their_axon() -> None:
     changes = {"boutons.elongation": 2.0, "boutons.radius": 4.0, "boutons.terminal": 0}
     result = made({**BOUTONS, **changes, "boutons.count": 1}, 40)
     areas = []
-    for line, bouton, mask in zip(
-        result.centrelines, result.boutons, result.bouton_masks, strict=True
-    ):
+    for bouton in result.boutons:
+        (line,), mask = branches(result, bouton["image"]), result.bouton_masks[bouton["image"]]
         centre = np.array([bouton["row"], bouton["column"]])
         if centre.min() < 9 or centre.max() > SIDE - 10:
             continue
         off = pixels(mask.shape)[mask > 0] - centre
-        along = line.points[-2].astype(float) - line.points[0]
-        along /= np.linalg.norm(along)
+        along = direction(line)
         across = off @ [-along[1], along[0]]
         areas.append(len(off))
         assert (off @ along).var() == pytest.approx(8**2 / 4, rel=0.1)
