@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .courses import draw_course, draw_depth, draw_gaps
-from .distributions import bounds, lower, upper
+from .distributions import bounds, lower
 from .occupancy import Occupancy
 from .parameters import AxonParameters
 from .random import Draws, Floats, quantile
@@ -17,6 +17,7 @@ from .walks import fine, walk
 
 Ints = NDArray[np.int64]
 _CANDIDATES = (3, 9, 12)  # tries of a branch, by round
+_WIDE = 0.99  # quantile of the thickness that sets how far axons stay apart
 _FREE_ROUNDS = 20  # where only a gap is in the way
 _LONGEST = 1.25  # diagonals of the field that a walk may take
 _BRANCH_ANGLE = 1 / 8  # of a turn, either way
@@ -130,8 +131,9 @@ class _Growth:
         """First all mothers, then the first daughter of each axon, and so on."""
         taken = None
         if not self.parameters.crossings:
-            widest = upper(self.parameters.thickness, bounds(AxonParameters, "thickness")[1])
-            taken = Occupancy(len(self.draws), self.shape, 2 * widest)
+            low, high, _ = bounds(AxonParameters, "thickness")
+            wide = quantile(self.parameters.thickness, np.array([_WIDE]), low, high)
+            taken = Occupancy(len(self.draws), self.shape, 2 * float(wide[0]))
         for j in range(self.j):
             wanted = self.wanted[..., j]
             image, axon = np.nonzero(wanted & (self.count[..., 0] > 0) if j else wanted)

@@ -176,14 +176,14 @@ class Renderer:
             pixels = (2 * half + 1) ** 2
             number = torch.div(seen, pixels, rounding_mode="floor")
             place = pick(window_places(half, seen.device), seen - number * pixels)
-            distance, index = pick(distance, seen), pick(window, seen)
+            distance, index = pick(distance, seen).sqrt_(), pick(window, seen)
             bouton = pick(part, number)
             shown = pick(peak, bouton) * LIGHT
-            self._merge(self.clean, index, gaussian(distance) * shown)
+            self._merge(self.clean, index, gaussian(distance * distance) * shown)
             noise = PixelDraws(spots.keys[part]).normal_at("speckle", number, place, WINDOW_PLACES)
             noise *= pick(self.bouton_noise, pick(spots.frame, bouton)) / pick(wide, bouton)
-            speckled = distance.sqrt_().add_(noise)
-            self._merge(self.light, index, gaussian(speckled * speckled) * shown)
+            distance.add_(noise)
+            self._merge(self.light, index, gaussian(distance * distance) * shown)
 
     def draw_cells(self, bodies: Bodies) -> None:
         """Draw cells: the nearest of five lobes decides, dark dots and speckle on top."""
