@@ -217,11 +217,11 @@ def test_a_preview_without_noise_and_with_masks(surrogate_dock, made, qtbot):
 
 def test_grey_values_do_not_flicker(surrogate_dock, made, qtbot):
     viewer, dock = surrogate_dock(live=True)
-    dock.seed.draw()
+    dock.seed.box.setValue(1)
     settle(dock, qtbot)
     limits = viewer.layers[NAME].contrast_limits
     viewer.layers[NAME].contrast_limits = (10, 90)  # by hand
-    for seed in (1, 2):
+    for seed in (2, 1):
         dock.seed.box.setValue(seed)
         settle(dock, qtbot)
         assert viewer.layers[NAME].contrast_limits == [10, 90]
@@ -262,7 +262,7 @@ def test_notices_and_errors_of_a_preview_stand_below_it(surrogate_dock, made, qt
     made.notice = "2 axons found no room and were left out; the field is crowded."
     dock.seed.draw()
     settle(dock, qtbot)
-    assert dock.preview.hint.text() == made.notice
+    assert dock.preview.hint.text().startswith(made.notice)
     made.notice = None
     dock.form.set_parameters(SMALL.model_copy(update={"width": 600, "height": 500}))
     dock.seed.draw()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +27,6 @@ _MASKS = {"axons": "axon_labels", "boutons": "bouton_masks"}
 REST = 30
 """Milliseconds between a change and the preview of it; all changes in between are one."""
 
-PATIENCE = 2.0
-"""Seconds after which a preview that is outdated is given up.
-
-A faster one is shown first, and the latest change after it: if each change stopped the preview
-before it, nothing would be seen while a slider moves.
-"""
-
 
 class Preview(QWidget):
     """Shows the first image of the seed, or its first series.
@@ -59,7 +51,6 @@ class Preview(QWidget):
         self._viewer, self._job, self._wanted = viewer, job, wanted
         self._layers: dict[str, Any] = {}
         self._made: Surrogates | None = None
-        self._began = 0.0
         self._fresh = True  # contrast limits are to be found
         self._covered = False  # other layers have come to lie on the preview
         self._notices: list[str] = []
@@ -131,7 +122,9 @@ class Preview(QWidget):
         self._refused = not on
 
     def _tick(self) -> None:
-        if self._job.running and time.monotonic() - self._began < PATIENCE:
+        if self._job.running:
+            # not stopped: if each change stopped the preview before it, nothing would be seen
+            # while a slider moves
             self._timer.start()
             return
         try:
@@ -141,7 +134,8 @@ class Preview(QWidget):
             return
         parameters, self._about = preview_parameters(parameters)
         self._notices.clear()
-        self._began = time.monotonic()
+        if self._made is None:
+            self._say("The first image takes a moment ...")  # torch is loaded
         self._job.start(lambda: preview(parameters, seed, series))
 
     def _on_notice(self, text: str, level: str) -> None:
