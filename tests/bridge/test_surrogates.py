@@ -10,6 +10,7 @@ from napari.layers import Layer
 from napari_axongen.bridge import samples, surrogates
 from napari_axongen.bridge.layers import pixel_size, recipe_of, why_not
 from napari_axongen.bridge.surrogates import (
+    PREVIEW_FRAMES,
     PREVIEW_SIDE,
     Made,
     bouton_labels,
@@ -242,6 +243,15 @@ def test_a_large_field_is_previewed_by_a_part_as_crowded(count, smaller):
 def test_a_field_that_fits_is_previewed_as_it_is():
     whole = parameters()
     assert preview_parameters(whole) == (whole, "")
+    assert preview_parameters(whole, series=True) == (whole, "")
+
+
+def test_a_long_series_is_previewed_by_a_shorter_one():
+    long = parameters(series={"frames": 500})
+    part, note = preview_parameters(long, series=True)
+    assert part.series.frames == PREVIEW_FRAMES
+    assert "of 500 frames" in note
+    assert preview_parameters(long) == (long, "")
 
 
 def test_the_sample_is_calibrated_or_says_nothing_and_has_its_truth():

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 PREVIEW_SIDE = 512
 """Rows and columns of the largest preview."""
 
+PREVIEW_FRAMES = 12
+"""Frames of the longest series that is previewed."""
+
 MOST_VERTICES = 20_000
 """Of centrelines in one Shapes layer: napari takes about a second to make so many."""
 
@@ -45,12 +48,19 @@ _AXON_COLOUR, _BOUTON_COLOUR = "#59d0ff", "#ffb000"
 # ---------------------------------------------------------------- the preview
 
 
-def preview_parameters(parameters: SurrogateParameters) -> tuple[SurrogateParameters, str]:
-    """Parameters of a preview, and a sentence where it is not the image itself.
+def preview_parameters(
+    parameters: SurrogateParameters, series: bool = False
+) -> tuple[SurrogateParameters, str]:
+    """Parameters of a preview, and a sentence where it is not the image or series itself.
 
     A larger field is previewed by a part of it that is as crowded: axons cross the field, so their
     number goes with its side, that of boutons and cells with its area.
     """
+    frames = parameters.series.frames
+    if series and frames > PREVIEW_FRAMES:
+        shorter = parameters.series.model_copy(update={"frames": PREVIEW_FRAMES})
+        part, note = preview_parameters(parameters.model_copy(update={"series": shorter}))
+        return part, f"{note} Preview of {PREVIEW_FRAMES} of {frames} frames.".strip()
     width, height = (min(n, PREVIEW_SIDE) for n in (parameters.width, parameters.height))
     area = width * height / (parameters.width * parameters.height)
     if area == 1:

@@ -132,7 +132,7 @@ class Preview(QWidget):
         except InputError as error:
             self._say(str(error))
             return
-        parameters, self._about = preview_parameters(parameters)
+        parameters, self._about = preview_parameters(parameters, series)
         self._notices.clear()
         if self._made is None:
             self._say("The first image takes a moment ...")  # torch is loaded
