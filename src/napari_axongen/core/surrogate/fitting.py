@@ -35,29 +35,28 @@ class Knob:
     low, high
         Where it is sought.
     reach
-        How far off its first guess may be, compared with the others.
+        How far off the logarithm of its first guess may be: half as much again as the standard
+        deviation over surrogates of known parameters.
     """
 
     name: str
     low: float
     high: float
-    reach: float = 1.0
+    reach: float
 
 
 KNOBS = (
     Knob("level", 0.1, 60000, 0.2),  # grey: background and offset
-    Knob("noise", 0.05, 10000, 0.2),  # grey: standard deviation at that level
-    Knob("gain", 0.01, 1000, 0.6),
-    Knob(
-        "width", 0.8, 40
-    ),  # px: of an axon in focus at half its height, blur of the optics included
-    Knob("axons", 1, 200),
-    Knob("signal", 1, 65535),
-    Knob("spread", 0.1, 1.5, 0.4),  # of the logarithm of the brightness of axons
-    Knob("boutons", 1, 1000, 0.6),
-    Knob("bouton size", 0.5, 30, 0.5),  # px: half of its width at half its height
-    Knob("bouton brightness", 0.001, 10),
-    Knob("background variation", 0.05, 5000),  # grey
+    Knob("noise", 0.05, 10000, 0.15),  # grey: standard deviation at that level
+    Knob("gain", 0.01, 1000, 0.25),
+    Knob("width", 0.8, 40, 0.2),  # px: of an axon in focus, at half its height, the blur included
+    Knob("axons", 1, 200, 0.7),
+    Knob("signal", 1, 65535, 0.5),
+    Knob("spread", 0.1, 1.5, 0.35),  # of the logarithm of the brightness of axons
+    Knob("boutons", 1, 1000, 0.4),
+    Knob("bouton size", 0.5, 30, 0.2),  # px: half of its width at half its height
+    Knob("bouton brightness", 0.001, 10, 0.4),
+    Knob("background variation", 0.05, 5000, 0.4),  # grey
 )
 LOW, HIGH = (np.log([getattr(knob, end) for knob in KNOBS]) for end in ("low", "high"))
 REACH = np.array([knob.reach for knob in KNOBS])
@@ -116,6 +115,9 @@ def resized(
 def first_guess(base: SurrogateParameters, real: Vector) -> Vector:
     """Knobs from statistics, each from that which tells most of it.
 
+    The factors are what surrogates of the preset two-photon ask for: not all axons are seen, and
+    some are out of focus.
+
     Parameters
     ----------
     base
@@ -143,14 +145,14 @@ def first_guess(base: SurrogateParameters, real: Vector) -> Vector:
         "level": has["background"],
         "noise": has["noise"],
         "gain": has["gain"],
-        "width": 0.7 * width,
-        "axons": 3.0 * has["ridge density"] / 1000 * area / across / mean_branches,
+        "width": 0.93 * width,
+        "axons": 4.5 * has["ridge density"] / 1000 * area / across / mean_branches,
         "signal": signal,
-        "spread": min(1.0, max(0.2, math.log(high / middle) / 1.28)),
-        "boutons": has["blob density"] / 10000 * area,
+        "spread": min(1.4, max(0.2, math.log(high / middle) / 0.77)),
+        "boutons": 1.18 * has["blob density"] / 10000 * area,
         "bouton size": blob * _FWHM / 2,
-        "bouton brightness": peak / signal,
-        "background variation": 0.7 * has["background range"],
+        "bouton brightness": 0.85 * peak / signal,
+        "background variation": 0.95 * has["background range"],
     }
     return np.clip(np.log([max(1e-9, values[knob.name]) for knob in KNOBS]), LOW, HIGH)
 

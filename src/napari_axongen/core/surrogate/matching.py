@@ -37,13 +37,14 @@ from .statistics import STATISTICS, distance, middle, standardise, summarise
 
 Vector = NDArray[np.float64]
 
-BUDGET = 240
+BUDGET = 160
 """Images that are made during the search."""
 
 _WINDOW = 512  # px: side of the part of the image that is matched
 _SHOWN = 4  # images, of seeds that the search has not seen, whose statistics are reported
-_RADII = (0.5, 0.4, 0.3, 0.25)  # of the rounds, in logarithms of the knobs
-_SCENES = 4  # seeds of which images are made
+_RADII = (0.8, 0.7, 0.6, 0.5)  # of the rounds, in parts of the knobs' reach
+_SCENES = 12  # seeds of which images are made
+_CHECKS = 6  # images by which the centre of a round is judged
 _TOLERATED = 1.15  # part of the least distance so far that a later centre may have
 _MISFIT = 0.1  # spreads by which a statistic may differ without telling anything
 _TRUST = 1.0  # standard deviation of the first guess, in parts of a knob's reach
@@ -154,10 +155,10 @@ def match_steps(
     Raises
     ------
     InputError
-        A stack, colour, too small, constant, mostly not finite; or the budget is below 1.
+        A stack, colour, too small, constant, mostly not finite; or the budget is below 6.
     """
-    if budget < 1:
-        raise InputError(f"The budget is {budget} images; it must be at least 1.")
+    if budget < _CHECKS:
+        raise InputError(f"The budget is {budget} images; it must be at least {_CHECKS}.")
     pixels, factor, shift = yield from _prepare(image)
     real = summarise(pixels)
     base = steady(start, pixels.shape, 255 if np.nanmax(pixels) <= 255 else 65535)
@@ -260,12 +261,12 @@ class _Search:
         best, least = guess, (yield from self._distance(guess))
         centre = guess
         for index, radius in enumerate(_RADII):
-            until = self.budget * (index + 1) // len(_RADII) - _SCENES
+            until = self.budget * (index + 1) // len(_RADII) - _CHECKS
+            if until < self.made:
+                continue
             for _ in range(until - self.made):
                 offset = radius * rng.standard_normal(len(KNOBS)) * REACH
                 yield from self._make(np.clip(centre + offset, LOW, HIGH))
-            if self.made < until:
-                continue
             centre = self._solve(centre, guess, radius)
             found = yield from self._distance(centre)
             if found < _TOLERATED * least:  # a later round knows more, and a check is but a few
@@ -276,9 +277,9 @@ class _Search:
 
     def _distance(self, knobs: Vector) -> Steps[float]:
         """Mean square difference to the image, of a few surrogates."""
-        for _ in range(_SCENES):
+        for _ in range(_CHECKS):
             yield from self._make(knobs)
-        return float(np.nanmean((middle(self.seen[-_SCENES:]) - self.real) ** 2))
+        return float(np.nanmean((middle(self.seen[-_CHECKS:]) - self.real) ** 2))
 
     def _make(self, knobs: Vector) -> Steps[None]:
         parameters = apply(self.base, knobs)
@@ -297,15 +298,16 @@ class _Search:
         weight = np.exp(-(off**2).mean(axis=1) / 4)
         # Each scene has a level of its own, so that a slope is what the knobs do to the same scene.
         scenes = np.eye(_SCENES)[np.arange(len(off)) % _SCENES]
-        design = np.column_stack([scenes, off])
+        design = np.column_stack([np.ones(len(off)), scenes, off])
         gram = design.T @ (weight[:, None] * design)
-        gram[np.diag_indices_from(gram)] += np.repeat([1e-9, 1.0], [_SCENES, len(KNOBS)])
+        sizes = [1, _SCENES, len(KNOBS)]
+        gram[np.diag_indices_from(gram)] += np.repeat([1e-9, 0.1, 1.0], sizes)
         model = np.linalg.solve(gram, design.T @ (weight[:, None] * seen))
-        levels, effects = model[:_SCENES], model[_SCENES:]
+        level, scene, effects = np.split(model, np.cumsum(sizes)[:-1])
         left = np.average((seen - design @ model) ** 2, axis=0, weights=weight)
-        variance = left + levels.var(axis=0, ddof=1) + _MISFIT**2
+        variance = left + scene.var(axis=0) + _MISFIT**2
         slopes = effects.T / variance[:, None] ** 0.5
-        wanted = (self.real[known] - levels.mean(axis=0)) / variance**0.5
+        wanted = (self.real[known] - level[0] - scene.mean(axis=0)) / variance**0.5
         trust = (radius / _TRUST) ** 2
         normal = slopes.T @ slopes + trust * np.eye(len(KNOBS))
         pull = trust * (guess - centre) / (radius * REACH)
