@@ -62,6 +62,7 @@ def test_public_names() -> None:
         "evaluate_tracing",
         "generate",
         "generate_series",
+        "match",
         "measure",
         "segment",
         "train",
