@@ -88,6 +88,7 @@ def test_ridges(sigma: float, angle: float) -> None:
     found = named(photons(6, ridges(sigma, angle), 3))
     assert found["ridge width"] == pytest.approx(FWHM * sigma, rel=0.06)
     assert found["ridge density"] == pytest.approx(1000 / 60, rel=0.1)
+    assert found["faint ridge density"] > found["ridge density"]  # and noise
     # A ridge that is smoothed by 3 px keeps this part of its height.
     kept = 60 * sigma / math.hypot(sigma, 3)
     assert found["ridge contrast, median"] == pytest.approx(kept, rel=0.08)

@@ -21,6 +21,7 @@ FINE, COARSE = 1.75, 3.0
 """Scales (px) that are compared."""
 
 _SURE = 3.5  # standard deviations of the noise above which a ridge or a blob is one
+_FAINT = 2.0 / _SURE  # part of that from which on a ridge may be one
 _VARIANCES = tuple(s**2 + 1 / 6 for s in (FINE, COARSE))  # a second difference smooths, too
 _FEW = 8  # ridge pixels or blobs below which nothing is said about their width
 _WIDEST = 20.0  # px: a greater standard deviation cannot be told at these scales
@@ -83,12 +84,31 @@ def least_curvature(curved: Curved, shot: Field, flat: NDArray[np.bool_]) -> Fie
 
 def measure_ridges(
     fine: Curved, coarse: Curved, valid: NDArray[np.bool_], least: Field
-) -> tuple[float, float, float, float]:
+) -> tuple[float, float, float, float, float, float]:
     """Length per 1000 pixels, height on the coarse scale (median and 90 %), width at half height.
 
     Of the pixels ``valid`` that reach the curvature ``least``; all but the outermost pixels of the
-    image. NaN where there are too few.
+    image. Then length and width again with faint ridges, some of which are noise. NaN where there
+    are too few.
     """
+    y, x, across = _crests(coarse, valid, np.float32(_FAINT) * least)
+    per_area = 1000 / max(1, int(valid.sum()))
+    faint = len(y) * per_area, _FWHM * math.sqrt(_variance(fine, y, x, across))
+    sure = across > least[y, x]
+    y, x, across = y[sure], x[sure], across[sure]
+    density = len(y) * per_area
+    if len(y) < _FEW:
+        return density, math.nan, math.nan, math.nan, *faint
+    strong = across >= np.median(across)
+    square = _variance(fine, y[strong], x[strong], across[strong])
+    median, high = np.percentile(across, (50, 90)) * (square + _VARIANCES[1])
+    return density, float(median), float(high), _FWHM * math.sqrt(square), *faint
+
+
+def _crests(
+    coarse: Curved, valid: NDArray[np.bool_], least: Field
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Field]:
+    """Rows and columns on the crest of ridges, as many as these are long; curvature across."""
     # Around a round blob every line through it looks like a ridge: there, the curvature along it
     # is as great, or the image falls off along it.
     candidate = (coarse.across > least) & (coarse.along < 0.5 * coarse.across) & valid
@@ -105,15 +125,17 @@ def measure_ridges(
     norm = across * np.hypot(vy, vx)
     crest = np.abs((h - b) * vy + (f - d) * vx) <= norm
     crest &= np.abs((h - b) * vx - (f - d) * vy) <= 2 * COARSE * norm
-    y, x, across = y[crest], x[crest], across[crest]
-    density = 1000 * len(y) / max(1, int(valid.sum()))
+    return y[crest], x[crest], across[crest]
+
+
+def _variance(
+    fine: Curved, y: NDArray[np.intp], x: NDArray[np.intp], across: NDArray[Any]
+) -> float:
+    """Variance of the profile of ridges with this curvature on the coarse scale, or NaN."""
     if len(y) < _FEW:
-        return density, math.nan, math.nan, math.nan
-    strong = across >= np.median(across)
-    thin = max(float(fine.across[y, x][strong].sum()), 0.0)
-    square = _sigma_squared((thin / float(across[strong].sum())) ** (2 / 3))
-    median, high = np.percentile(across, (50, 90)) * (square + _VARIANCES[1])
-    return density, float(median), float(high), _FWHM * math.sqrt(square)
+        return math.nan
+    thin = max(float(fine.across[y, x].sum()), 0.0)
+    return _sigma_squared((thin / float(across.sum())) ** (2 / 3))
 
 
 def measure_blobs(

@@ -62,6 +62,8 @@ STATISTICS: tuple[Statistic, ...] = (
     Statistic("ridge contrast, median", "grey", 1, 0.36),
     Statistic("ridge contrast, 90 %", "grey", 1, 0.23),
     Statistic("ridge width", "px", 0.5, 0.1),
+    Statistic("faint ridge density", "px/1000 px²", 1, 0.1),
+    Statistic("faint ridge width", "px", 0.5, 0.1),
     Statistic("blob density", "1/10000 px²", 0.5, 0.43),
     Statistic("blob peak, median", "grey", 1, 0.38),
     Statistic("blob peak, 90 %", "grey", 1, 0.22),
