@@ -33,15 +33,28 @@ class Card(BaseModel):
     name: str = Field(pattern=NAME_PATTERN, title="Name")
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
-    task: Literal["segmentation"] = Field("segmentation", title="Task")
+    task: Literal["segmentation", "translation"] = Field("segmentation", title="Task")
     contrast: Literal["TEM", "SEM"] | None = Field(
-        None, title="Contrast", description="Microscope whose images it knows; empty: any."
+        None,
+        title="Contrast",
+        description="Microscope whose images it knows, or makes; empty: any.",
+    )
+    source: Literal["TEM", "SEM"] | None = Field(
+        None, title="Source", description="Microscope whose images a translator is meant for."
+    )
+    grey_range: tuple[float, float] | None = Field(
+        None,
+        title="Grey range",
+        description="Of a translator: usual 1st and 99th percentile of the images that it makes, "
+        "0 to 255.",
     )
     network: dict[str, Any] = Field(
         title="Network", description="Name and arguments, as `core.networks.build` takes them."
     )
     classes: list[str] = Field(
-        min_length=1, title="Classes", description="What each output channel is, in order."
+        min_length=1,
+        title="Classes",
+        description="What each output channel is, in order; of a translator, what its mask holds.",
     )
     pixel_size: float | None = Field(
         None,

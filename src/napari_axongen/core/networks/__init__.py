@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base import TileExactNetwork, fold_batch_norm
+from .translator import Translator
 from .unet import UNet
 
-NETWORKS: dict[str, type[TileExactNetwork]] = {"unet": UNet}
+NETWORKS: dict[str, type[TileExactNetwork]] = {"translator": Translator, "unet": UNet}
 
 
 def build(network: Mapping[str, Any]) -> TileExactNetwork:
@@ -35,4 +36,4 @@ def build(network: Mapping[str, Any]) -> TileExactNetwork:
         raise ValueError(f"network '{name}' does not take these arguments: {error}") from error
 
 
-__all__ = ["NETWORKS", "TileExactNetwork", "UNet", "build", "fold_batch_norm"]
+__all__ = ["NETWORKS", "TileExactNetwork", "Translator", "UNet", "build", "fold_batch_norm"]

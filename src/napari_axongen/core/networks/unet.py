@@ -82,10 +82,19 @@ class UNet(TileExactNetwork):
 
 
 def receptive_radius(levels: int) -> int:
-    """How far from a pixel the U-Net looks, in pixels: exact, for the worst place on the stride.
+    """How far from a pixel the U-Net looks, in pixels: exact, for the worst place on the stride."""
+    reach = 0
+    for pixel in range(2 ** (levels - 1)):
+        low, high = input_interval(levels, pixel, pixel)
+        reach = max(reach, pixel - low, high - pixel)
+    return reach
 
-    Followed back from one output pixel: an interval of pixels at each level, which two 3x3
-    convolutions widen by 2, pooling maps to pairs, and bilinear upsampling to both neighbours.
+
+def input_interval(levels: int, low: int, high: int) -> tuple[int, int]:
+    """Input pixels, first and last, that the output pixels ``low..high`` of a U-Net depend on.
+
+    Followed back level by level: two 3x3 convolutions widen an interval by 2, pooling maps it to
+    pairs, and bilinear upsampling to both neighbours.
     """
 
     def encoder(level: int, low: int, high: int) -> tuple[int, int]:
@@ -100,8 +109,4 @@ def receptive_radius(levels: int) -> int:
         below = decoder(level + 1, (low - 1) // 2, (high + 1) // 2)
         return min(skip[0], below[0]), max(skip[1], below[1])
 
-    reach = 0
-    for pixel in range(2 ** (levels - 1)):
-        low, high = decoder(0, pixel, pixel)
-        reach = max(reach, pixel - low, high - pixel)
-    return reach
+    return decoder(0, low, high)

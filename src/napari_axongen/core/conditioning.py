@@ -1,0 +1,148 @@
+"""What a translator is told of the image that it shall make: mask, structure, noise.
+
+The generator never sees grey values of the source. It sees where axons and myelin lie, and where
+grey values change, whichever is bright: neither says which microscope took the picture, so a
+network that learnt to make SEM images out of SEM conditions takes TEM conditions as well. Each part
+may be missing (zeros), which it meets in training, too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SIGMAS = (1.0, 2.5)
+"""Scales, in working pixels, at which changes of grey are measured."""
+
+STRUCTURE_RADIUS = math.ceil(4 * max(SIGMAS))
+"""How far from a pixel `gradients` looks."""
+
+CLASS_COUNT = 3
+CHANNELS = CLASS_COUNT + len(SIGMAS) + 1
+
+_QUANTILES = 257
+_BLOCK = 256  # side of a block of noise
+
+
+def gradients(grey: Tensor) -> Tensor:
+    """Magnitude of the Gaussian gradient at each of `SIGMAS`.
+
+    Parameters
+    ----------
+    grey
+        (N, 1, H, W).
+
+    Returns
+    -------
+    (N, len(SIGMAS), H, W); unchanged when the image is inverted
+    """
+    found = []
+    for sigma in SIGMAS:
+        reach = math.ceil(4 * sigma)
+        x = torch.arange(-reach, reach + 1, dtype=torch.float32, device=grey.device)
+        smooth = torch.exp(-(x**2) / (2 * sigma**2))
+        smooth = smooth / smooth.sum()
+        slope = -x / sigma**2 * smooth
+        padded = functional.pad(grey, (reach, reach, reach, reach), mode="replicate")
+        across, along = (
+            functional.conv2d(functional.conv2d(padded, a.view(1, 1, 1, -1)), b.view(1, 1, -1, 1))
+            for a, b in ((slope, smooth), (smooth, slope))
+        )
+        found.append(torch.hypot(across, along))
+    return torch.cat(found, 1)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Tables that map gradient magnitudes to their rank: every image then has one histogram.
+
+    Attributes
+    ----------
+    tables
+        (len(SIGMAS), n): quantiles of the magnitudes, rising.
+    """
+
+    tables: Tensor
+
+    @classmethod
+    def of(cls, magnitudes: Tensor) -> Ranks:
+        """Ranks among (N, len(SIGMAS), H, W) magnitudes: those of a whole plane, or a sample."""
+        values = magnitudes.transpose(0, 1).flatten(1).sort(1).values
+        places = torch.linspace(0, values.shape[1] - 1, _QUANTILES, device=values.device)
+        return cls(values[:, places.round().long()].contiguous())
+
+    def apply(self, magnitudes: Tensor) -> Tensor:
+        """Ranks of (N, len(SIGMAS), H, W) magnitudes, from -1 (lowest) to 1 (highest)."""
+        values = magnitudes.transpose(0, 1).flatten(1).contiguous()
+        tables = self.tables.to(values.device)
+        upper = torch.searchsorted(tables, values).clamp(1, _QUANTILES - 1)
+        low, high = tables.gather(1, upper - 1), tables.gather(1, upper)
+        part = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+        ranks = (upper - 1 + part) / (_QUANTILES - 1) * 2 - 1
+        shape = magnitudes.transpose(0, 1).shape
+        return ranks.view(shape).transpose(0, 1)
+
+
+def condition(classes: Tensor | None, structure: Tensor | None, noise: Tensor) -> Tensor:
+    """Put together what a translator is given.
+
+    Parameters
+    ----------
+    classes
+        int64 (N, H, W): 0 background, 1 myelin, 2 axon. None: no mask.
+    structure
+        (N, len(SIGMAS), H, W): `Ranks.apply` of the gradients. None: no structure.
+    noise
+        (N, 1, H, W), see `noise_window`.
+
+    Returns
+    -------
+    (N, CHANNELS, H, W)
+    """
+    count, _, height, width = noise.shape
+    if classes is None:
+        mask = noise.new_zeros(count, CLASS_COUNT, height, width)
+    else:
+        mask = functional.one_hot(classes, CLASS_COUNT).movedim(-1, 1).to(noise.dtype)
+    if structure is None:
+        structure = noise.new_zeros(count, len(SIGMAS), height, width)
+    return torch.cat([mask, structure, noise], 1)
+
+
+def noise_window(seed: int, plane: int, rows: slice, columns: slice) -> Tensor:
+    """A window of the one field of white noise that belongs to (seed, plane).
+
+    A pixel's value depends on where it lies in the plane, not on the window: tiles agree.
+
+    Parameters
+    ----------
+    seed, plane
+        Of the field.
+    rows, columns
+        Working pixels, from ``start`` to ``stop``.
+
+    Returns
+    -------
+    (1, 1, h, w) standard normal float32
+    """
+    field = np.empty((rows.stop - rows.start, columns.stop - columns.start), dtype=np.float32)
+    for i in range(rows.start // _BLOCK, (rows.stop - 1) // _BLOCK + 1):
+        for j in range(columns.start // _BLOCK, (columns.stop - 1) // _BLOCK + 1):
+            rng = np.random.default_rng((seed, plane, i, j))
+            block = rng.standard_normal((_BLOCK, _BLOCK), dtype=np.float32)
+            (to_rows, of_rows), (to_columns, of_columns) = (
+                _overlap(wanted, index * _BLOCK) for wanted, index in ((rows, i), (columns, j))
+            )
+            field[to_rows, to_columns] = block[of_rows, of_columns]
+    return torch.from_numpy(field)[None, None]
+
+
+def _overlap(wanted: slice, start: int) -> tuple[slice, slice]:
+    """Where a block that begins at ``start`` meets a window: in the window, and in the block."""
+    first, last = max(wanted.start, start), min(wanted.stop, start + _BLOCK)
+    return slice(first - wanted.start, last - wanted.start), slice(first - start, last - start)
