@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,8 +30,10 @@ from .parameters import DEFAULT_MEMORY
 Window: TypeAlias = tuple[slice, slice]
 Read: TypeAlias = Callable[[slice, slice], npt.NDArray[np.float32]]
 Write: TypeAlias = Callable[[slice, slice, npt.NDArray[Any]], None]
+Prepare: TypeAlias = Callable[[Tensor, slice, slice], Tensor]
 
 _SMALLEST_TILE = 64
+_RESAMPLED = 64  # outputs of the filter made by one product: further ones share no input
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ class Span:
     core: slice  # native pixels written
     output: slice  # working pixels whose predictions make the core
     window: slice  # working pixels that go through the network
-    source: slice  # native pixels read
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,7 @@ class Grid:
         output = taps(start, stop, 1 / self.scale, self.working_length)
         first = max(0, output.start - self.radius) // self.stride * self.stride
         last = math.ceil((output.stop + self.radius) / self.stride) * self.stride
-        window = slice(first, min(last, self.working_length))
-        source = taps(window.start, window.stop, self.scale, self.length)
-        return Span(slice(start, stop), output, window, source)
+        return Span(slice(start, stop), output, slice(first, min(last, self.working_length)))
 
 
 def taps(start: int, stop: int, scale: float, length: int) -> slice:
@@ -120,9 +119,19 @@ def resample(x: Tensor, rows: tuple[slice, slice], columns: tuple[slice, slice],
     if scale == 1:
         inner = [slice(o.start - i.start, o.stop - i.start) for i, o in (rows, columns)]
         return x[..., inner[0], inner[1]]
-    down = resample_matrix(rows[1], rows[0], scale, shape[0]).to(x.device)
-    across = resample_matrix(columns[1], columns[0], scale, shape[1]).to(x.device)
-    return down @ x @ across.T
+    x = _resample_rows(x, *rows, scale, shape[0])
+    return _resample_rows(x.mT, *columns, scale, shape[1]).mT
+
+
+def _resample_rows(x: Tensor, source: slice, out: slice, scale: float, length: int) -> Tensor:
+    """Rows ``out`` from the rows ``source``, some at a time: the filter's matrix is a band."""
+    parts = []
+    for start in range(out.start, out.stop, _RESAMPLED):
+        part = slice(start, min(start + _RESAMPLED, out.stop))
+        read = taps(part.start, part.stop, scale, length)
+        matrix = resample_matrix(part, read, scale, length).to(x.device)
+        parts.append(matrix @ x[..., read.start - source.start : read.stop - source.start, :])
+    return torch.cat(parts, -2)
 
 
 def resample_image(image: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.float32]:
@@ -145,6 +154,10 @@ def predict(
     memory: int = DEFAULT_MEMORY,
     tile: int | None = None,
     activation: Callable[[Tensor], Tensor] | None = None,
+    prepare: Prepare | None = None,
+    margin: int = 0,
+    planes: int = 1,
+    first: tuple[int, int] = (0, 0),
 ) -> Steps[None]:
     """Send an image through a network, tile by tile.
 
@@ -153,7 +166,8 @@ def predict(
     network
         In eval mode.
     read
-        Called with row and column slices; returns that window of the normalised image, (h, w).
+        Called with row and column slices; returns that window of the normalised image, (h, w) or
+        (planes, h, w).
     write
         Called with row and column slices and the (channels, h, w) output there; called again for
         the same pixels if the tiles had to be made smaller.
@@ -169,6 +183,15 @@ def predict(
         Side of a tile's core in image pixels, instead of ``memory``.
     activation
         Applied to the network's output before it is brought back to the image's scale.
+    prepare
+        Makes the network's input (1, channels, h, w) of a window (1, planes, h, w) at the network's
+        scale, and of the rows and columns there that it covers.
+    margin
+        How far from a pixel ``prepare`` looks, in network pixels.
+    planes
+        How many ``read`` returns.
+    first
+        Row and column around which to begin.
 
     Yields
     ------
@@ -177,18 +200,19 @@ def predict(
     """
     device = device or choose_device()
     network = network.to(device.torch)
-    side = tile or _tile_side(network, shape, scale, memory)
+    radius = network.receptive_radius + margin
+    side = tile or _tile_side(network, shape, scale, memory, margin, planes)
     while True:
-        rows, columns = (
-            Grid(length, scale, network.receptive_radius, network.stride).cut(side)
-            for length in shape
-        )
-        total = len(rows) * len(columns)
+        rows, columns = (Grid(length, scale, radius, network.stride).cut(side) for length in shape)
+        tiles = sorted(product(rows, columns), key=lambda spans: _distance(spans, first))
         try:
-            for count, (row, column) in enumerate((r, c) for r in rows for c in columns):
-                output = _one_tile(network, read, row, column, shape, scale, device, activation)
+            for count, (row, column) in enumerate(tiles):
+                x = load(read, row.window, column.window, scale, shape, device)
+                if prepare is not None:
+                    x = prepare(x, row.window, column.window)
+                output = _one_tile(network, x, row, column, shape, scale, device, activation)
                 write(row.core, column.core, output)
-                yield Progress(count + 1, total, "tiles")
+                yield Progress(count + 1, len(tiles), "tiles")
             return
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
@@ -200,9 +224,39 @@ def predict(
 
 
 @torch.inference_mode()
+def load(
+    read: Read,
+    rows: slice,
+    columns: slice,
+    scale: float,
+    shape: tuple[int, int],
+    device: Device,
+) -> Tensor:
+    """Read a window at the network's scale; arguments as of `predict`.
+
+    Parameters
+    ----------
+    rows, columns
+        The window, in network pixels.
+
+    Returns
+    -------
+    (1, planes, h, w)
+    """
+    source = [
+        taps(span.start, span.stop, scale, length)
+        for span, length in zip((rows, columns), shape, strict=True)
+    ]
+    window = np.ascontiguousarray(read(*source), dtype=np.float32)
+    x = torch.from_numpy(window).to(device.torch)
+    x = resample(x, (source[0], rows), (source[1], columns), scale, shape)
+    return x.reshape(1, -1, *x.shape[-2:])
+
+
+@torch.inference_mode()
 def _one_tile(
     network: TileExactNetwork,
-    read: Read,
+    x: Tensor,
     row: Span,
     column: Span,
     shape: tuple[int, int],
@@ -210,12 +264,9 @@ def _one_tile(
     device: Device,
     activation: Callable[[Tensor], Tensor] | None,
 ) -> npt.NDArray[np.float32]:
-    window = np.ascontiguousarray(read(row.source, column.source), dtype=np.float32)
-    x = torch.from_numpy(window).to(device.torch)
-    x = resample(x, (row.source, row.window), (column.source, column.window), scale, shape)
     stride = network.stride
-    padding = (0, -x.shape[1] % stride, 0, -x.shape[0] % stride)  # only at the image's far edges
-    x = functional.pad(x[None, None], padding, mode="replicate")
+    padding = (0, -x.shape[3] % stride, 0, -x.shape[2] % stride)  # only at the image's far edges
+    x = functional.pad(x, padding, mode="replicate")
     y = network(x.contiguous(memory_format=device.memory_format))[0]
     inner = [slice(s.output.start - s.window.start, s.output.stop - s.window.start)
              for s in (row, column)]  # fmt: skip
@@ -228,12 +279,29 @@ def _one_tile(
     return result
 
 
-def _tile_side(network: TileExactNetwork, shape: tuple[int, int], scale: float, memory: int) -> int:
+def _distance(spans: tuple[Span, Span], point: tuple[int, int]) -> float:
+    """From the nearest pixel of a tile's core to a point."""
+    return math.hypot(
+        *(
+            max(span.core.start - at, 0, at - span.core.stop + 1)
+            for span, at in zip(spans, point, strict=True)
+        )
+    )
+
+
+def _tile_side(
+    network: TileExactNetwork,
+    shape: tuple[int, int],
+    scale: float,
+    memory: int,
+    margin: int = 0,
+    planes: int = 1,
+) -> int:
     """Largest core whose window fits the budget."""
-    per_pixel = network.bytes_per_pixel + 8 / scale**2
+    per_pixel = network.bytes_per_pixel + 4 * (planes + 1) / scale**2
     window = math.sqrt(memory * 2**20 / per_pixel)
     longest = max(shape)
-    reach = 2 * (network.receptive_radius + network.stride)
+    reach = 2 * (network.receptive_radius + margin + network.stride)
     for count in range(1, longest + 1):
         core = math.ceil(longest / count)
         # A core at the image's edge has a margin on one side only, so two need no more than one.
