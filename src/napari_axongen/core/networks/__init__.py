@@ -3,7 +3,8 @@
 Every network here is *tile-exact*: convolutions, resampling by fixed factors and per-pixel
 normalisation only, so that its output at a pixel depends on the input within
 ``receptive_radius`` pixels, and tiles whose corners lie on multiples of ``stride`` reproduce the
-whole image.
+whole image. `ClassicGenerator` is so only because it works on each square of ``fixed_tile`` by
+itself.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base import TileExactNetwork, fold_batch_norm
+from .classic import ClassicDiscriminator, ClassicGenerator
 from .translator import Translator
 from .unet import UNet
 
-NETWORKS: dict[str, type[TileExactNetwork]] = {"translator": Translator, "unet": UNet}
+NETWORKS: dict[str, type[TileExactNetwork]] = {
+    "classic": ClassicGenerator,
+    "translator": Translator,
+    "unet": UNet,
+}
 
 
 def build(network: Mapping[str, Any]) -> TileExactNetwork:
@@ -36,4 +42,13 @@ def build(network: Mapping[str, Any]) -> TileExactNetwork:
         raise ValueError(f"network '{name}' does not take these arguments: {error}") from error
 
 
-__all__ = ["NETWORKS", "TileExactNetwork", "Translator", "UNet", "build", "fold_batch_norm"]
+__all__ = [
+    "NETWORKS",
+    "ClassicDiscriminator",
+    "ClassicGenerator",
+    "TileExactNetwork",
+    "Translator",
+    "UNet",
+    "build",
+    "fold_batch_norm",
+]

@@ -19,14 +19,19 @@ class TileExactNetwork(nn.Module):
     stride
         Tiles must begin at multiples of it, and be multiples of it in size.
     receptive_radius
-        How far from a pixel the network looks, in pixels.
+        How far from a pixel the network looks, in pixels; beyond the pixel's square, where there is
+        a `fixed_tile`.
     bytes_per_pixel
         Memory of one call, per input pixel.
+    fixed_tile
+        Side of the squares on the stride's grid that the network works on each by itself, knowing
+        nothing of the next: seams between them are inherent to it. None: it has none.
     """
 
     stride: int
     receptive_radius: int
     bytes_per_pixel: int
+    fixed_tile: int | None = None
 
 
 def fold_batch_norm(network: N) -> N:
