@@ -1,7 +1,18 @@
-"""Images with their masks, in; training crops, out."""
+"""Images with their masks, in; training crops and prepared tiles, out."""
 
 from __future__ import annotations
 
-from .sources import LabelledImage, data_folder, load_bids, make_fields, split_by_animal
+from .labelled import LabelledImage, from_arrays
+from .layouts import find_pairs
+from .sources import data_folder, load_bids, load_dataset, make_fields, split_by_animal
 
-__all__ = ["LabelledImage", "data_folder", "load_bids", "make_fields", "split_by_animal"]
+__all__ = [
+    "LabelledImage",
+    "data_folder",
+    "find_pairs",
+    "from_arrays",
+    "load_bids",
+    "load_dataset",
+    "make_fields",
+    "split_by_animal",
+]

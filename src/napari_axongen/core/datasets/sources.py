@@ -1,46 +1,29 @@
-"""Where labelled images come from: BIDS-microscopy folders, or fields made by this package."""
+"""Where labelled images come from: folders of them, or fields made by this package."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.files import AXON, BACKGROUND, MYELIN, read_image, read_mask
 from napari_axongen.core.image import Image
-from napari_axongen.core.surrogate.em_fields import em_field
 
-MASK_SUFFIX = "_seg-axonmyelin-manual"
+from .labelled import LabelledImage, class_indices
+from .layouts import find_bids, find_pairs
 
-
-@dataclass(frozen=True)
-class LabelledImage:
-    """A grey image, the class of each of its pixels, and the animal that it comes from.
-
-    Attributes
-    ----------
-    image
-        One plane (YX) with its pixel size.
-    classes
-        uint8 of the image's size: 0 background, 1 myelin, 2 axon.
-    animal
-        Subject (``sub-rat4``): splits keep an animal on one side.
-    """
-
-    image: Image
-    classes: npt.NDArray[np.uint8]
-    animal: str
-
-
-def class_indices(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Class indices 0 background, 1 myelin, 2 axon of a mask of 0, 127 and 255."""
-    return np.searchsorted((BACKGROUND, MYELIN, AXON), mask).astype(np.uint8)
+__all__ = [
+    "LabelledImage",
+    "class_indices",
+    "data_folder",
+    "load_bids",
+    "load_dataset",
+    "make_fields",
+    "split_by_animal",
+]
 
 
 def data_folder(name: str | Path) -> Path:
@@ -67,8 +50,7 @@ def data_folder(name: str | Path) -> Path:
 def load_bids(root: Path) -> list[LabelledImage]:
     """Read a BIDS-microscopy data set with axon and myelin masks (Bourget et al. 2022).
 
-    Images are ``sub-*/micr/*.png``, their masks
-    ``derivatives/labels/sub-*/micr/*_seg-axonmyelin-manual.png``, pixel sizes in the side-cars.
+    Where images and masks are to lie says `layouts.find_bids`; pixel sizes are in the side-cars.
     Images without a mask are left out.
 
     Raises
@@ -76,33 +58,28 @@ def load_bids(root: Path) -> list[LabelledImage]:
     InputError
         No labelled image at all, or an image and its mask differ in size.
     """
-    found = []
-    for path in sorted(root.glob("sub-*/micr/*.png")):
-        subject = path.parts[-3]
-        masks = root / "derivatives" / "labels" / subject / "micr"
-        mask_path = masks / f"{path.stem}{MASK_SUFFIX}.png"
-        if not mask_path.exists():
-            continue
-        image, mask = read_image(path), read_mask(mask_path)
-        if image.plane_shape != mask.shape:
-            raise InputError(
-                f"{path.name} has {image.plane_shape} pixels and its mask {mask.shape}; "
-                "they must have the same size."
-            )
-        grey = Image(image.read(()), "YX", image.pixel_size, path.name)
-        found.append(LabelledImage(grey, class_indices(mask), subject))
-    if not found:
-        raise InputError(
-            f"{root} holds no labelled image (sub-*/micr/*.png with derivatives/labels/.../"
-            f"*{MASK_SUFFIX}.png)."
-        )
-    return found
+    return [pair.read() for pair in find_bids(root).pairs]
+
+
+def load_dataset(root: Path | str) -> list[LabelledImage]:
+    """Read all pairs of a data set in any layout that `layouts.find_pairs` knows.
+
+    What is no pair is left out.
+
+    Raises
+    ------
+    InputError
+        No such data set (see `data_folder`), no pair in it, or a pair that cannot be used.
+    """
+    return [pair.read() for pair in find_pairs(data_folder(root)).pairs]
 
 
 def make_fields(
     contrast: Literal["TEM", "SEM"], count: int, side: int, seed: int
 ) -> list[LabelledImage]:
     """Make labelled fields with the package's own generator; field i is "animal" ``sub-i``."""
+    from napari_axongen.core.surrogate.em_fields import em_field  # loads SciPy
+
     kind: Literal["tem", "sem"] = "tem" if contrast == "TEM" else "sem"
     fields = (em_field((side, side), kind, seed=seed + index) for index in range(count))
     return [
