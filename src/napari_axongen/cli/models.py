@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from .console import say
+from .options import choices
+
+Contrast: Any = choices("Contrast", Literal["TEM", "SEM"])
 
 models = typer.Typer(no_args_is_help=True, help="List, show, import and export models.")
 
@@ -42,15 +45,58 @@ def show_model(
 
 @models.command("import")
 def import_file(
-    path: Annotated[Path, typer.Argument(help="A .safetensors file saved by axongen.")],
+    path: Annotated[
+        Path, typer.Argument(help="A .safetensors file saved by axongen, or a torch checkpoint.")
+    ],
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of an imported one.")
     ] = False,
+    name: Annotated[str | None, typer.Option("--as", help="Checkpoint: name of the model.")] = None,
+    target: Annotated[
+        Contrast | None, typer.Option(help="Checkpoint: contrast of the images that it makes.")
+    ] = None,
+    axon_diameter: Annotated[
+        float | None,
+        typer.Option(help="Checkpoint: median axon diameter (px) in what it was trained on."),
+    ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Checkpoint: pixel size (um) of what it was trained on.")
+    ] = None,
+    full_range: Annotated[
+        bool,
+        typer.Option(
+            "--full-range",
+            help="Checkpoint: its values span -1 to 1, not -1 to -0.992 as the reference's.",
+        ),
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Checkpoint: store it in half precision.")
+    ] = False,
 ) -> None:
-    """Check a model file and keep a copy of it."""
-    from napari_axongen.core.models import find_model, import_model
+    """Check a model file and keep a copy of it.
 
-    card = import_model(path, replace)
+    With --as and --target, the file is a torch checkpoint of a pix2pix generator (unet_256 with
+    BatchNorm, which renders masks). Only its tensors are read; they are stored as safetensors.
+    """
+    from napari_axongen.core.models import find_model, import_checkpoint, import_model, importing
+
+    if (name is None) != (target is None):
+        raise typer.BadParameter("a checkpoint needs both --as NAME and --target TEM or SEM.")
+    if name is None or target is None:
+        if full_range or half or axon_diameter is not None or pixel_size is not None:
+            raise typer.BadParameter("options of checkpoints need --as and --target.")
+        card = import_model(path, replace)
+    else:
+        card = import_checkpoint(
+            path,
+            name,
+            target.value,
+            value_range=importing.FULL_RANGE if full_range else importing.REFERENCE_RANGE,
+            pixel_size=pixel_size,
+            axon_diameter=axon_diameter,
+            dtype="float16" if half else "float32",
+            replace=replace,
+        )
     say(f"Imported as '{card.name}'.")
     typer.echo(find_model(card.name))
 

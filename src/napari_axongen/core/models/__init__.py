@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .card import Card
+from .importing import import_checkpoint
 from .store import (
     available,
     export_model,
@@ -19,6 +20,7 @@ __all__ = [
     "available",
     "export_model",
     "find_model",
+    "import_checkpoint",
     "import_model",
     "load_card",
     "load_network",

@@ -203,17 +203,38 @@ def import_model(path: str | os.PathLike[str], replace: bool = False) -> Card:
     source = Path(path)
     data = _read(source)
     _, card = _network(data, source)
-    target = user_folder() / f"{card.name}{SUFFIX}"
-    taken = {card.name: path for card, path in _models()}.get(card.name)
+    target = free_place(card.name, source, replace)
+    write_bytes(target, data)
+    return card
+
+
+def free_place(name: str, origin: Path, replace: bool = False) -> Path:
+    """File of the user for a model of this name.
+
+    Parameters
+    ----------
+    name
+        Name of the model.
+    origin
+        The file that it comes from, for the message.
+    replace
+        Let it take the place of a model of the user with the same name.
+
+    Raises
+    ------
+    InputError
+        The name is taken.
+    """
+    target = user_folder() / f"{name}{SUFFIX}"
+    taken = {card.name: path for card, path in _models()}.get(name)
     if taken is None and target.exists():
         taken = target  # a file that is no model
     if taken is not None and not (replace and taken == target):
         raise InputError(
-            f"The name '{card.name}' of {source} is taken by {taken}; "
+            f"The name '{name}' of {origin} is taken by {taken}; "
             + ("replace it, or remove that file first." if taken == target else "rename the model.")
         )
-    write_bytes(target, data)
-    return card
+    return target
 
 
 def export_model(name: str, path: str | os.PathLike[str], replace: bool = False) -> Path:
@@ -312,7 +333,8 @@ def _foreign(start: bytes) -> str:
     if start[:2] == b"PK" or (start[0] == 0x80 and start[1:2] <= b"\x05"):
         return (
             "is a pickled PyTorch file; such files are refused because opening one can run any "
-            "code: ask for the model as .safetensors."
+            "code: ask for the model as .safetensors. Only a generator of pix2pix can be imported "
+            "from one, by giving it a name (--as) and its target."
         )
     return "is not a safetensors file; models are single .safetensors files saved by axongen."
 
