@@ -66,6 +66,7 @@ def test_public_names() -> None:
         "measure",
         "segment",
         "train",
+        "translate",
     }
     assert set(napari_axongen.__all__) <= set(dir(napari_axongen))
     with pytest.raises(AttributeError, match="no attribute 'dance'"):

@@ -8,7 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import evaluate_tracing, generate, generate_series, match, measure, segment, train
+    from .api import (
+        evaluate_tracing,
+        generate,
+        generate_series,
+        match,
+        measure,
+        segment,
+        train,
+        translate,
+    )
 
     __version__: str
 
@@ -21,6 +30,7 @@ __all__ = [
     "measure",
     "segment",
     "train",
+    "translate",
 ]
 
 

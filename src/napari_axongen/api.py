@@ -11,7 +11,7 @@ from .core.checking import checked
 from .core.errors import InputError
 from .core.events import Event, run
 from .core.image import Image, check_pixel_size
-from .core.parameters import SegmentParameters
+from .core.parameters import SegmentParameters, TranslateParameters
 
 if TYPE_CHECKING:
     from .core.morphometry import Morphometry
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .core.surrogate.parameters import SurrogateParameters
     from .core.surrogate.truth import Surrogates
     from .core.tracing import TracingAccuracy
-    from .core.training import Recipe
+    from .core.training import AnyRecipe
+    from .core.translation import Translation
 
 
 def generate(
@@ -171,6 +172,52 @@ def segment(
     return run(segment_steps(_image(image, pixel_size), chosen), on_event)
 
 
+def translate(
+    image: Any,
+    mask: Any = None,
+    model: str = "auto",
+    *,
+    out: Any = None,
+    on_event: Callable[[Event], None] | None = None,
+    **parameters: Any,
+) -> Translation:
+    """Render an electron micrograph in the other microscope's contrast.
+
+    Parameters
+    ----------
+    image
+        As for `segment`.
+    mask
+        0 background, 127 myelin, 255 axon, at the image's size: an array, path of a mask file,
+        `core.image.Image`, or what `segment` returned. Omitted, it is made by a segmenter.
+    model
+        Name or file of a model, or the folder of its training run; ``auto`` takes the one that
+        suits the image.
+    out
+        uint8 array of the image's size without colour (mapped to a file, or of zarr) to write to.
+    on_event
+        Called with each `core.events` event: progress and notices.
+    **parameters
+        Further fields of `core.parameters.TranslateParameters`, such as ``seed``.
+
+    Returns
+    -------
+    Its ``image`` is uint8 of the image's size, its ``mask`` the label of both.
+
+    Raises
+    ------
+    InputError
+        The image, the mask, a parameter or the model cannot be used.
+    """
+    from .core.files import to_classes
+    from .core.translation import translate_steps
+
+    chosen = checked(TranslateParameters, {"model": model, **parameters})
+    picture = _image(image, chosen.pixel_size)
+    classes = None if mask is None else to_classes(_mask(mask, None))
+    return run(translate_steps(picture, chosen, classes, out=out), on_event)
+
+
 def measure(
     mask: Any, pixel_size: float | None = None, *, labels: Any = None, **parameters: Any
 ) -> Morphometry:
@@ -200,9 +247,7 @@ def measure(
     from .core.morphometry import measure as measure_fibres
     from .core.parameters import MeasureParameters
 
-    if hasattr(mask, "probabilities"):
-        mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")
-    picture = _image(mask, pixel_size)
+    picture = _mask(mask, pixel_size)
     if len(picture.spatial_shape) != 2:
         raise InputError(f"{picture.name} is a stack ({picture.axes}); measure its planes singly.")
     classes = to_classes(picture)
@@ -214,7 +259,7 @@ def measure(
 
 
 def train(
-    recipe: Recipe | str | os.PathLike[str],
+    recipe: AnyRecipe | str | os.PathLike[str],
     out: str | os.PathLike[str],
     resume: bool = False,
     device: str = "auto",
@@ -309,3 +354,9 @@ def _image(image: Any, pixel_size: float | None) -> Image:
         size = check_pixel_size(pixel_size, image.name)
         return Image(image.data, image.axes, size, image.name)
     return Image.from_array(image, pixel_size=pixel_size)
+
+
+def _mask(mask: Any, pixel_size: float | None) -> Image:
+    if hasattr(mask, "probabilities"):
+        mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")
+    return _image(mask, pixel_size)

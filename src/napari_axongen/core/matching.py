@@ -199,13 +199,13 @@ def _match(
         given = card.axon_diameter / axon_diameter
         reason = f"axons of {axon_diameter:g} px, as given"
         score, _ = view.look(network, given, device)
-        return Match(network, card, sha256, _snap(given), score, reason)
+        return Match(network, card, sha256, snap(given), score, reason)
     if pixel_size is not None and card.pixel_size is not None:
         given = pixel_size / card.pixel_size
         reason = f"{pixel_size:g} um per pixel"
         score, _ = view.look(network, given, device)
         if score >= _CONVINCING:
-            return Match(network, card, sha256, _snap(given), score, reason)
+            return Match(network, card, sha256, snap(given), score, reason)
     best, scale, diameter = 0.0, 1.0, 0.0
     for count, candidate in enumerate(SCALES):
         yield Progress(count, len(SCALES), f"finding the scale for {card.name}")
@@ -214,7 +214,7 @@ def _match(
             best, scale, diameter = seen, candidate, size
     if given is not None:
         if best < _BETTER * score:
-            return Match(network, card, sha256, _snap(given), score, reason)
+            return Match(network, card, sha256, snap(given), score, reason)
         reason = (
             f"found from the image, as the axons have not the size that {pixel_size:g} um per "
             "pixel lets expect"
@@ -224,10 +224,11 @@ def _match(
         # learnt. They are measured in image pixels here.
         correction = card.axon_diameter / (diameter * scale)
         scale *= min(max(correction, 1 / _FLAT), _FLAT)
-    return Match(network, card, sha256, _snap(scale), best, reason)
+    return Match(network, card, sha256, snap(scale), best, reason)
 
 
-def _snap(scale: float) -> float:
+def snap(scale: float) -> float:
+    """A scale, or 1 when it is all but that."""
     return 1.0 if abs(scale - 1) < _NEAR_ONE else scale
 
 

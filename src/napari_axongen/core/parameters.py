@@ -24,6 +24,26 @@ PIXEL_SIZE: Any = Field(
 )
 
 
+AXON_DIAMETER: Any = Field(
+    None,
+    ge=1,
+    le=10_000,
+    title="Axon diameter",
+    description="Median axon diameter in pixels of the image; empty: known from the pixel "
+    "size, or found.",
+    json_schema_extra={"unit": "px"},
+)
+DEVICE: Any = Field("auto", title="Device", description="auto, cpu, cuda or mps.")
+MEMORY: Any = Field(
+    DEFAULT_MEMORY,
+    ge=64,
+    le=1_000_000,
+    title="Memory",
+    description="Memory that a network call may take; sets the size of the tiles.",
+    json_schema_extra={"unit": "MB"},
+)
+
+
 def _smallest_axon(default: float) -> Any:
     return Field(
         default,
@@ -46,15 +66,7 @@ class SegmentParameters(BaseModel):
         description="Name of a model, or 'auto' to take the one that suits the image.",
     )
     pixel_size: float | None = PIXEL_SIZE
-    axon_diameter: float | None = Field(
-        None,
-        ge=1,
-        le=10_000,
-        title="Axon diameter",
-        description="Median axon diameter in pixels of the image; empty: known from the pixel "
-        "size, or found.",
-        json_schema_extra={"unit": "px"},
-    )
+    axon_diameter: float | None = AXON_DIAMETER
     threshold: float = Field(
         0.5,
         ge=0,
@@ -63,19 +75,41 @@ class SegmentParameters(BaseModel):
         description="Probability of being part of a fibre from which a pixel is counted as such.",
     )
     min_diameter: float = _smallest_axon(3.0)
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+    device: Literal["auto", "cpu", "cuda", "mps"] = DEVICE
+    memory: int = MEMORY
+
+
+class TranslateParameters(BaseModel):
+    """Parameters of `translate`: form, command line and recipe are made from them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    model: str = Field(
         "auto",
-        title="Device",
-        description="auto, cpu, cuda or mps.",
+        title="Model",
+        description="Name of a model, its file or the folder of its training run, or 'auto' to "
+        "take the one that suits the image.",
     )
-    memory: int = Field(
-        DEFAULT_MEMORY,
-        ge=64,
-        le=1_000_000,
-        title="Memory",
-        description="Memory that a network call may take; sets the size of the tiles.",
-        json_schema_extra={"unit": "MB"},
+    method: Literal["cgan"] = Field(
+        "cgan", title="Method", description="cgan: conditional generative adversarial network."
     )
+    condition: Literal["mask", "mask and structure", "structure"] = Field(
+        "mask",
+        title="Condition",
+        description="What is rendered: where axons and myelin lie (the mask), where grey values "
+        "change (the structure, which keeps organelles), or both.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="The same seed gives the same texture.",
+    )
+    pixel_size: float | None = PIXEL_SIZE
+    axon_diameter: float | None = AXON_DIAMETER
+    device: Literal["auto", "cpu", "cuda", "mps"] = DEVICE
+    memory: int = MEMORY
 
 
 class MeasureParameters(BaseModel):

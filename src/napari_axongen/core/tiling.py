@@ -305,8 +305,8 @@ def _tile_side(
     for count in range(1, longest + 1):
         core = math.ceil(longest / count)
         # A core at the image's edge has a margin on one side only, so two need no more than one.
-        margin = 0 if count == 1 else reach / (2 if count == 2 else 1)
-        if core * scale + margin <= window or core <= _SMALLEST_TILE:
+        beyond = 0 if count == 1 else reach / (2 if count == 2 else 1)
+        if core * scale + beyond <= window or core <= _SMALLEST_TILE:
             return max(core, 1)
     return _SMALLEST_TILE
 

@@ -1,0 +1,187 @@
+"""One plane through a translator, tile by tile: what it is conditioned on, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .conditioning import (
+    CLASS_COUNT,
+    SIGMAS,
+    STRUCTURE_RADIUS,
+    Ranks,
+    condition,
+    from_output,
+    gradients,
+    noise_window,
+)
+from .device import Device, choose_device
+from .events import Steps
+from .files import AXON, BACKGROUND, MYELIN
+from .networks import TileExactNetwork
+from .parameters import DEFAULT_MEMORY
+from .tiling import Grid, Read, Write, load, predict
+
+VALUES = (BACKGROUND, MYELIN, AXON)
+"""Grey values in a mask, in the order of a condition's classes."""
+
+_SAMPLE_SIDE = 256  # working pixels
+_SAMPLES = 16  # windows that tell a plane's ranks
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a translator is shown of one plane; either part may be None, but not both.
+
+    Attributes
+    ----------
+    shape
+        Rows and columns.
+    classes
+        Reads a window of the mask: 0 background, 127 myelin, 255 axon.
+    grey
+        Reads a window of the image, normalised to 0..1 (`image.IntensityRange`).
+    """
+
+    shape: tuple[int, int]
+    classes: Read | None
+    grey: Read | None
+
+    def read(self, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        """A window as planes (n, h, w): the mask one-hot, then the grey values."""
+        parts: list[npt.NDArray[Any]] = []
+        if self.classes is not None:
+            window = self.classes(rows, columns)
+            parts += [window == value for value in VALUES]
+        if self.grey is not None:
+            parts.append(self.grey(rows, columns))
+        return np.stack(parts).astype(np.float32, copy=False)
+
+    @property
+    def planes(self) -> int:
+        """How many `read` returns."""
+        return CLASS_COUNT * (self.classes is not None) + (self.grey is not None)
+
+
+def render_plane(
+    network: TileExactNetwork,
+    source: Source,
+    write: Write,
+    *,
+    scale: float,
+    seed: int,
+    plane: int = 0,
+    device: Device | None = None,
+    memory: int = DEFAULT_MEMORY,
+    tile: int | None = None,
+    first: tuple[int, int] = (0, 0),
+) -> Steps[None]:
+    """Translate one plane.
+
+    Mask and grey values are brought to the working scale, where the condition is built; what the
+    network makes of it is brought back. Every step looks a known way far and sits at absolute
+    pixels, the noise too, so tiles equal the whole.
+
+    Parameters
+    ----------
+    network
+        A translator: (1, CHANNELS, H, W) to (1, 1, H, W) in -1..1.
+    source
+        What it is shown.
+    write
+        Called with row and column slices and the (1, h, w) output there, -1..1.
+    scale
+        Working pixels per pixel of the plane.
+    seed, plane
+        Of the noise.
+    device, memory, tile, first
+        As of `tiling.predict`.
+    """
+    device = device or choose_device()
+    margin, ranks = 0, None
+    if source.grey is not None:
+        margin = STRUCTURE_RADIUS
+        ranks = _ranks(source.grey, source.shape, scale, device)
+
+    def prepare(window: Tensor, rows: slice, columns: slice) -> Tensor:
+        classes = structure = None
+        if source.classes is not None:
+            classes = _likeliest(window[:, :CLASS_COUNT])
+        if ranks is not None:
+            structure = ranks.apply(gradients(window[:, -1:]))
+        noise = noise_window(seed, plane, rows, columns).to(window.device)
+        return condition(classes, structure, noise)
+
+    yield from predict(
+        network,
+        source.read,
+        write,
+        source.shape,
+        scale=scale,
+        device=device,
+        memory=memory,
+        tile=tile,
+        prepare=prepare,
+        margin=margin,
+        planes=source.planes,
+        first=first,
+    )
+
+
+def grey_levels(
+    made: npt.NDArray[np.float32], grey_range: tuple[float, float]
+) -> npt.NDArray[np.uint8]:
+    """Grey values of a translator's output -1..1.
+
+    Parameters
+    ----------
+    made
+        Any shape.
+    grey_range
+        Usual 1st and 99th percentile of the images that it makes, 0 to 255.
+    """
+    low, high = grey_range
+    grey = from_output(torch.from_numpy(made)) * (high - low) + low
+    return grey.round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+def _likeliest(shares: Tensor) -> Tensor:
+    """Class of each working pixel (N, H, W) from the shares (N, 3, H, W) of the classes in it.
+
+    Of equal shares the inner class wins, by a lead that rounding cannot turn: tiles agree.
+    """
+    lead = torch.arange(CLASS_COUNT, device=shares.device).view(1, -1, 1, 1) * 1e-4
+    return (shares + lead).argmax(1)
+
+
+@torch.inference_mode()
+def _ranks(grey: Read, shape: tuple[int, int], scale: float, device: Device) -> Ranks:
+    """Ranks of the gradients of a plane, from windows spread over it: the same for every tile."""
+    lengths = [Grid(length, scale, 0, 1).working_length for length in shape]
+    blocks = list(product(*(_blocks(length) for length in lengths)))
+    chosen = np.linspace(0, len(blocks) - 1, min(len(blocks), _SAMPLES)).round().astype(int)
+    found = []
+    for rows, columns in (blocks[index] for index in chosen):
+        wide = [
+            slice(max(0, span.start - STRUCTURE_RADIUS), min(span.stop + STRUCTURE_RADIUS, length))
+            for span, length in zip((rows, columns), lengths, strict=True)
+        ]
+        window = load(grey, wide[0], wide[1], scale, shape, device)
+        inner = [
+            slice(span.start - outer.start, span.stop - outer.start)
+            for span, outer in zip((rows, columns), wide, strict=True)
+        ]
+        found.append(gradients(window)[..., inner[0], inner[1]].reshape(1, len(SIGMAS), 1, -1))
+    return Ranks.of(torch.cat(found, -1))
+
+
+def _blocks(length: int) -> list[slice]:
+    return [
+        slice(start, min(start + _SAMPLE_SIDE, length)) for start in range(0, length, _SAMPLE_SIDE)
+    ]
