@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import run
+from napari_axongen.core.image import Image
 from napari_axongen.core.models import (
     import_checkpoint,
     importing,
@@ -26,7 +28,9 @@ from napari_axongen.core.models import (
     store,
     user_folder,
 )
+from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.rendering import grey_levels
+from napari_axongen.core.translation import translate_steps
 
 State = dict[str, Tensor]
 
@@ -218,6 +222,26 @@ def test_sizes_are_read_from_the_tensors(
 def test_black_and_white_are_what_they_were() -> None:
     ends = np.array([-1.0, 0.0, 1.0], dtype=np.float32)
     np.testing.assert_allclose(grey_levels(ends, importing.GREY_RANGE), [0, 127.5, 255], atol=0.5)
+
+
+def test_an_imported_generator_translates_micrographs(tmp_path: Path) -> None:
+    """By the same steps as the default translator; at the far edges what lies there goes on."""
+    import_checkpoint(saved(tmp_path / "gen.pth", reference(depth=4)), "old-gan", "SEM")
+    classes = np.random.default_rng(2).integers(0, 3, (40, 56))
+    mask = np.array([0, 127, 255], dtype=np.uint8)[classes]
+    parameters = TranslateParameters(model="old-gan", axon_diameter=20, device="cpu")
+    result = run(translate_steps(Image.from_array(mask), parameters, mask))
+    network, card, _ = load_network("old-gan")
+    padded = torch.from_numpy(np.pad(classes, ((0, 8), (0, 8)), mode="edge"))[None]
+    given = functional.one_hot(padded, 3).movedim(-1, 1).float()
+    with torch.inference_mode():
+        expected = grey_levels(network(given)[0, 0, :40, :56].numpy(), card.grey_range)
+    assert result.scale == 1
+    assert expected.std() > 1
+    np.testing.assert_allclose(result.image, expected, atol=1)
+    with pytest.raises(InputError, match="renders masks"):
+        run(translate_steps(Image.from_array(mask), parameters.model_copy(
+            update={"condition": "structure"}), mask))  # fmt: skip
 
 
 def test_half_precision_halves_the_file(tmp_path: Path) -> None:
