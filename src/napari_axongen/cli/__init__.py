@@ -23,6 +23,7 @@ from .generate import generate
 from .match import match
 from .models import models
 from .options import with_options
+from .prepare import prepare
 
 app = typer.Typer(
     cls=Group,
@@ -36,6 +37,7 @@ app.add_typer(evaluate, name="evaluate")
 app.command()(generate)
 app.command("generate em-fibres")(em_fibres)
 app.command()(match)
+app.command()(prepare)
 
 
 def main() -> None:
