@@ -4,10 +4,10 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench accuracy clean
+.PHONY: help demo test lint bench accuracy translation-accuracy clean
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
 
 demo:  ## set up, then open napari with a segmented sample (no screen: write demo-output/)
 	@tools/setup all
@@ -32,6 +32,10 @@ bench:  ## set up, then print every figure as a ratio
 accuracy:  ## set up, then score the shipped segmenters on real images (docs/accuracy.md)
 	@tools/setup test
 	$(BIN)/python -m benchmarks.accuracy
+
+translation-accuracy:  ## set up, then judge translations on real images (docs/translation-accuracy.md)
+	@tools/setup test
+	$(BIN)/python -m benchmarks.translation $(ARGS)
 
 clean:  ## remove .venv and everything made by the targets above
 	rm -rf .venv build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

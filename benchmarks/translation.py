@@ -1,0 +1,284 @@
+"""How good translations are on animals that no model saw: ``make translation-accuracy``.
+
+Writes the tables of docs/translation-accuracy.md: structure and looks of the translations, and what
+a segmenter trained on them finds in real images. The trials are kept in a folder, so that an
+interrupted run goes on, and a row whose model changed is made anew. ``--direction``, ``--arms`` and
+``--seeds`` say which trials to run; the tables show all that there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from napari_axongen.core.datasets import LabelledImage
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.evaluation import mean_interval
+from napari_axongen.core.events import run
+from napari_axongen.core.files import write_text
+from napari_axongen.core.networks import TileExactNetwork
+from napari_axongen.core.parameters import TranslateParameters
+from napari_axongen.core.realism import (
+    grey_distances,
+    seam_index,
+    spectrum_distance,
+    structure_consistency,
+)
+from napari_axongen.core.translation import translate_steps
+from napari_axongen.core.two_samples import two_sample_auc
+
+from .translation_images import (
+    DIRECTIONS,
+    VALUES,
+    Condition,
+    Direction,
+    Render,
+    centre,
+    harmonise,
+    images,
+    inversion,
+    mosaic,
+    native,
+    one_click,
+    translator,
+    untouched,
+)
+from .translation_trials import ARMS, NEED_MODEL, Scores, kept, segment, trained, trial
+
+PAGE = Path(__file__).parents[1] / "docs" / "translation-accuracy.md"
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+SIDE = 1024
+"""Of the part of each test image that is judged, px."""
+LARGE = 1024
+"""Of the image that speed and seams are measured on, px: it takes several tiles."""
+SEEDS = (0, 1, 2)
+CONSOLE = Console(stderr=True, highlight=False)
+
+
+# ---------------------------------------------------------------- structure and looks
+
+
+def judged(
+    made: Sequence[LabelledImage], real: Sequence[LabelledImage], judges: Sequence[TileExactNetwork]
+) -> list[str]:
+    """The cells that images alone decide: consistency, spectrum, greys, classifier."""
+    found = [
+        structure_consistency(segment(judge, image.image), image.classes)
+        for judge, image in product(judges, made)
+    ]
+    grey, real_grey = ([image.image.read(()) for image in part] for part in (made, real))
+    distances = grey_distances(
+        [(g, image.classes) for g, image in zip(grey, made, strict=True)],
+        [(g, image.classes) for g, image in zip(real_grey, real, strict=True)],
+    )
+    return [
+        f"{np.mean([f.axon for f in found]):.3f} / {np.mean([f.myelin for f in found]):.3f}",
+        f"{np.mean([f.swapped for f in found]):.0%}",
+        f"{spectrum_distance(grey, real_grey):.2f}",
+        " / ".join(f"{distance:.2f}" for distance in reversed(distances)),
+        f"{two_sample_auc(grey, real_grey):.2f}",
+    ]
+
+
+class Recorder:
+    """An array that remembers where its tiles begin."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.array = np.zeros(shape, np.uint8)
+        self.shape, self.dtype = self.array.shape, self.array.dtype
+        self.rows: set[int] = set()
+        self.columns: set[int] = set()
+
+    def __setitem__(self, window: Any, values: np.ndarray) -> None:
+        self.rows.add(window[-2].start)
+        self.columns.add(window[-1].start)
+        self.array[window] = values
+
+
+def seams_and_speed(
+    source: LabelledImage, model: str, condition: Condition, axon_diameter: int
+) -> tuple[str, str]:
+    """Seam index with the smallest tiles, and seconds per megapixel with the usual ones."""
+    mask = VALUES[source.classes]
+    setting = {"model": model, "condition": condition, "axon_diameter": axon_diameter}
+    tiled = Recorder(source.classes.shape)
+    small = TranslateParameters.model_validate(setting | {"memory": 64})
+    run(translate_steps(source.image, small, mask, out=tiled))
+    start = time.perf_counter()
+    run(translate_steps(source.image, TranslateParameters.model_validate(setting), mask))
+    took = (time.perf_counter() - start) / source.classes.size * 1e6
+    seams = seam_index(tiled.array.astype(np.float32), sorted(tiled.rows), sorted(tiled.columns))
+    return f"{seams:.3f}", f"{took:.1f}"
+
+
+def timed(render: Render, source: LabelledImage) -> str:
+    start = time.perf_counter()
+    render(source)
+    return f"{(time.perf_counter() - start) / source.classes.size * 1e6:.2f}"
+
+
+def structure_table(direction: Direction, model: str, classic: str | None, runs: Path) -> list[str]:
+    """Rows of the first table."""
+    diameter = direction.axon_diameter
+    sources = [centre(image, SIDE) for image in images(direction.source, diameter)[1]]
+    trained_on, unseen = images(direction.target, diameter)
+    real = [centre(image, SIDE) for image in unseen]
+    judges = [trained(direction, "real", seed, runs) for seed in SEEDS]
+    large = mosaic(sources, LARGE)
+    names = ", ".join(direction.source.test), ", ".join(direction.target.test)
+    lines = [
+        f"Sources: {names[0]} ({direction.source.contrast}); real images: {names[1]} "
+        f"({direction.target.contrast}); axons of {diameter} px.",
+        "",
+        "| translation | axon / myelin | swapped | spectrum | greys: axon / myelin / background "
+        "| AUC | seams | s/MP |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+
+    def row(title: str, made: Sequence[LabelledImage], seams: str, speed: str) -> None:
+        CONSOLE.print(f"{direction.name}: {title}")
+        lines.append(f"| {' | '.join([title, *judged(made, real, judges), seams, speed])} |")
+
+    for title, render in (
+        ("identity", untouched),
+        ("inversion + histogram", inversion(trained_on)),
+    ):
+        row(title, [render(image) for image in sources], "", timed(render, large))
+    conditions: list[tuple[str, str, Condition]] = [
+        ("default, from masks", model, "mask"),
+        ("default, from masks and structure", model, "mask and structure"),
+        ("default, from structure alone", model, "structure"),
+    ]
+    if classic:
+        conditions.insert(0, ("classic, from masks", classic, "mask"))
+    for title, name, condition in conditions:
+        try:
+            render = translator(name, condition, diameter, 0)
+            made = [render(image) for image in sources]
+            seams, speed = seams_and_speed(large, name, condition, diameter)
+        except InputError as error:
+            CONSOLE.print(f"{title} is left out: {error}")
+            continue
+        row(title, made, seams, speed)
+        if title == "default, from masks":
+            click = one_click(name)
+            made = [harmonise(click(image), diameter) for image in native(direction.source)[1]]
+            row("default, one click", [centre(image, SIDE) for image in made], "", "")
+    row("*real, animals trained on*", [centre(image, SIDE) for image in trained_on], "", "")
+    row("*real, animals judged by*", real, "", "")
+    return lines
+
+
+# ---------------------------------------------------------------- train on synthetic, test on real
+
+
+def interval(values: np.ndarray, sign: str = "") -> str:
+    mean, low, high = mean_interval(values)
+    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def trials_table(results: dict[str, dict[int, Scores]]) -> list[str]:
+    """Rows of the second table, and the scores image by image."""
+    lines = [
+        "| trained on | axon | myelin | axon beyond inversion | myelin beyond inversion | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    bar = results.get("inversion", {})
+    names = sorted({name for by_seed in results.values() for s in by_seed.values() for name in s})
+
+    def table(by_seed: dict[int, Scores], seeds: Sequence[int]) -> np.ndarray:
+        return np.array([[by_seed[seed][name] for name in names] for seed in seeds])
+
+    for arm, by_seed in results.items():
+        values = table(by_seed, sorted(by_seed))
+        cells = [ARMS[arm].title, *(interval(values[..., k]) for k in (0, 1))]
+        shared = sorted(set(by_seed) & set(bar))
+        if arm == "inversion" or not shared:
+            cells += ["", ""]
+        else:
+            beyond = table(by_seed, shared) - table(bar, shared)
+            cells += [interval(beyond[..., k], "+") for k in (0, 1)]
+        lines.append(f"| {' | '.join([*cells, str(len(by_seed))])} |")
+    short = [Path(name).stem.split("_", 1)[-1] for name in names]
+    lines += ["", f"| trained on | {' | '.join(short)} |", "|---" * (len(names) + 1) + "|"]
+    for arm, by_seed in results.items():
+        means = table(by_seed, sorted(by_seed)).mean(0)
+        cells = [f"{axon:.3f} / {myelin:.3f}" for axon, myelin in means]
+        lines.append(f"| {ARMS[arm].title} | {' | '.join(cells)} |")
+    return lines
+
+
+def trials(
+    direction: Direction,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    runs: Path,
+    model: str,
+    classic: str | None,
+) -> dict[str, dict[int, Scores]]:
+    """Run the trials asked for, and gather all that there are."""
+    results: dict[str, dict[int, Scores]] = {}
+    for arm in ARMS:
+        name = classic if arm == "classic" else model if arm in NEED_MODEL else ""
+        for seed in SEEDS if name is not None else ():
+            try:
+                if arm in arms and seed in seeds:
+                    CONSOLE.print(f"{direction.name}: {ARMS[arm].title}, seed {seed}")
+                    found: Scores | None = trial(direction, arm, seed, runs, name or "")
+                else:
+                    found = kept(direction, arm, seed, runs, name or "")
+            except InputError as error:
+                CONSOLE.print(f"{ARMS[arm].title} is left out: {error}")
+                break
+            if found:
+                results.setdefault(arm, {})[seed] = found
+    return results
+
+
+# ---------------------------------------------------------------- the page
+
+
+def write_page(sections: list[str]) -> None:
+    """Put the tables between the page's markers; the words around them stay."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    write_text(PAGE, "\n".join([before + BEGIN, "", *sections, "", END + after]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--direction", choices=DIRECTIONS, nargs="*", default=list(DIRECTIONS))
+    parser.add_argument("--arms", choices=ARMS, nargs="*", default=list(ARMS))
+    parser.add_argument("--seeds", type=int, choices=SEEDS, nargs="*", default=list(SEEDS))
+    parser.add_argument("--model", help="translator; omitted, the shipped one of the direction")
+    parser.add_argument("--classic", help="translator of the preset 'classic' to set beside it")
+    parser.add_argument("--runs", type=Path, default=Path("runs/translation"))
+    parser.add_argument("--trials-only", action="store_true", help="train, and leave the page")
+    asked = parser.parse_args()
+    sections = []
+    for name in asked.direction:
+        direction, model = DIRECTIONS[name], asked.model or name
+        try:
+            found = trials(direction, asked.arms, asked.seeds, asked.runs, model, asked.classic)
+            if asked.trials_only:
+                continue
+            sections += [f"## {name}", "", "### Structure and looks", ""]
+            sections += structure_table(direction, model, asked.classic, asked.runs)
+            sections += ["", "### Train on synthetic, test on real", "", *trials_table(found), ""]
+        except InputError as error:
+            CONSOLE.print(f"{name} is left out: {error}")
+    if sections:
+        write_page(sections)
+        sys.stdout.write("\n".join(sections) + "\n")
+
+
+if __name__ == "__main__":
+    main()
