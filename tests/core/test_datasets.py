@@ -147,6 +147,15 @@ def test_pairs_in_one_folder(tmp_path: Path, image: str, mask: str) -> None:
     assert "1 of 1 images name no animal" in layout.notes[0]
 
 
+def test_what_else_is_known_of_an_image_is_no_image(tmp_path: Path) -> None:
+    for name in ("0.tif", "0_seg-axonmyelin.png", "0_seg-axon.png", "0_instances.tif",
+                 "0_unmyelinated.png"):  # fmt: skip
+        write_image(tmp_path / name, CLASSES)
+    layout = find_pairs(tmp_path)
+    assert [pair.name for pair in layout.pairs] == ["0"]
+    assert layout.refused == []
+
+
 def test_manual_masks_come_first(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", GREY)
     write_image(tmp_path / "a_seg-axonmyelin.png", 0 * CLASSES)

@@ -21,7 +21,7 @@ Stems: TypeAlias = dict[str, list[Path]]
 """The image files of a folder by stem."""
 
 _SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-_MASK = re.compile(r"_seg-[^_]+(-manual)?$|_mask$|^mask_")
+_MASK = re.compile(r"_seg-[^_]+$|_mask$|^mask_|_instances$|_unmyelinated$")
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 
@@ -181,7 +181,7 @@ def _join(
         read = partial(read_files, image, files, animal)
         layout.pairs.append(Pair(unique, image.relative_to(root).as_posix(), animal, read))
     for stem, paths in masks.items():
-        if stem not in used and not any(stem.startswith(f"{image}_seg-") for image in images):
+        if stem not in used and not any(stem.startswith(f"{image}_") for image in images):
             layout.refused.append(f"{paths[0]} is a mask without an image; add the image.")
 
 
