@@ -73,8 +73,8 @@ def import_checkpoint(
         Median axon diameter there, in pixels: images are brought to it. Not known, it works at the
         scale of the image.
     dtype
-        How the weights are stored. float16 halves the file, and can cost accuracy where the range is
-        narrow.
+        How the weights are stored. float16 halves the file, and can cost accuracy where the range
+        is narrow.
     replace
         Let it take the place of a model of the user with the same name.
 
