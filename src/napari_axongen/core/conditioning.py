@@ -25,7 +25,11 @@ STRUCTURE_RADIUS = math.ceil(4 * max(SIGMAS))
 CLASS_COUNT = 3
 CHANNELS = CLASS_COUNT + len(SIGMAS) + 1
 
+GREY_RANGE = (-0.25, 1.25)
+"""Normalised grey values (`image.IntensityRange`) that outputs of -1 and 1 stand for."""
+
 _QUANTILES = 257
+_LEAST_STEP = 2e-5  # between quantiles: in flat parts ranks would else be those of rounding errors
 _BLOCK = 256  # side of a block of noise
 
 
@@ -73,8 +77,10 @@ class Ranks:
     def of(cls, magnitudes: Tensor) -> Ranks:
         """Ranks among (N, len(SIGMAS), H, W) magnitudes: those of a whole plane, or a sample."""
         values = magnitudes.transpose(0, 1).flatten(1).sort(1).values
-        places = torch.linspace(0, values.shape[1] - 1, _QUANTILES, device=values.device)
-        return cls(values[:, places.round().long()].contiguous())
+        places = np.linspace(0, values.shape[1] - 1, _QUANTILES).round().astype(np.int64)
+        tables = values[:, torch.from_numpy(places).to(values.device)]
+        steps = _LEAST_STEP * torch.arange(_QUANTILES, device=values.device)
+        return cls(((tables - steps).cummax(1).values + steps).contiguous())
 
     def apply(self, magnitudes: Tensor) -> Tensor:
         """Ranks of (N, len(SIGMAS), H, W) magnitudes, from -1 (lowest) to 1 (highest)."""
@@ -112,6 +118,18 @@ def condition(classes: Tensor | None, structure: Tensor | None, noise: Tensor) -
     if structure is None:
         structure = noise.new_zeros(count, len(SIGMAS), height, width)
     return torch.cat([mask, structure, noise], 1)
+
+
+def to_output(grey: Tensor) -> Tensor:
+    """What a translator should return for normalised grey values: -1..1."""
+    low, high = GREY_RANGE
+    return ((grey - low) / (high - low) * 2 - 1).clamp(-1, 1)
+
+
+def from_output(made: Tensor) -> Tensor:
+    """Normalised grey values of what a translator returned."""
+    low, high = GREY_RANGE
+    return (made + 1) / 2 * (high - low) + low
 
 
 def noise_window(seed: int, plane: int, rows: slice, columns: slice) -> Tensor:
