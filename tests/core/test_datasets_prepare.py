@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -453,6 +455,22 @@ def test_an_index_names_no_files_elsewhere(tmp_path: Path, file: str) -> None:
     (out / "index.json").write_text(json.dumps(text))
     with pytest.raises(InputError, match=r"not the index of a prepared folder \(tiles.0.files.0"):
         prepare(images(), out, tile=64)
+
+
+def test_folders_that_cannot_be_read_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("data", "out"):
+        (tmp_path / part).mkdir()
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match="data cannot be read: Permission denied"):
+        prepare(tmp_path / "data", tmp_path / "out")
+    with pytest.raises(InputError, match="out cannot be read: Permission denied"):
+        prepare(images(), tmp_path / "out")
 
 
 def test_too_few_animals_are_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -224,7 +224,11 @@ def check_names(layout: Layout, root: Path | str) -> Layout:
 
 def _stems(folder: Path) -> Stems:
     found: Stems = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    try:
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}.") from error
+    for path in paths:
         if path.suffix.lower() in _SUFFIXES and path.name[0] != "." and path.is_file():
             found.setdefault(_stem(path.name), []).append(path)
     return found

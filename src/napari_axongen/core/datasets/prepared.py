@@ -150,12 +150,16 @@ def previous(out: Path, dataset: str, parameters: PrepareParameters) -> Index | 
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder for the tiles.")
-    if not out.exists() or all(path.name.startswith(".") for path in out.iterdir()):
+    try:
+        names = [path.name for path in out.iterdir()] if out.exists() else []
+    except OSError as error:
+        raise InputError(f"{out} cannot be read: {error.strerror}.") from error
+    if all(name.startswith(".") for name in names):
         return None
-    path = next((out / name for name in (STATE, INDEX) if (out / name).exists()), None)
-    if path is None:
+    own = [name for name in (STATE, INDEX) if name in names]
+    if not own:
         raise InputError(f"{out} holds other files; choose an empty or a new folder.")
-    found = read_index(path)
+    found = read_index(out / own[0])
     there = {"dataset": found.dataset, **found.parameters.model_dump()}
     asked = {"dataset": dataset, **parameters.model_dump()}
     other = [f"{key} ({there[key]}, not {asked[key]})" for key in asked if there[key] != asked[key]]
