@@ -82,6 +82,105 @@ class StandIn:
             self.closed.set()
 
 
+class Renderer:
+    """Translates by inversion, row of tiles by row of tiles; the mask it makes is of `draw_fibres`.
+
+    Attributes
+    ----------
+    tiles, pause, gate, error
+        As of `StandIn`.
+    masks, first, parameters
+        What it was asked for, run by run.
+    order
+        Planes and first rows of the tiles, as they were written.
+    """
+
+    def __init__(self):
+        self.tiles, self.pause = 4, 0.0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.done = 0
+        self.masks, self.first, self.parameters, self.images, self.order = [], [], [], [], []
+        self.closed = threading.Event()
+        self.error = None
+
+    def steps(self, image, parameters, mask=None, *, out, first):
+        from napari_axongen.core.translation import Translation
+
+        self.images.append(image)
+        self.parameters.append(parameters)
+        self.masks.append(mask)
+        self.first.append(first)
+        self.done = 0
+        self.closed.clear()
+        try:
+            yield Notice("Computing on CPU: no GPU found, 1 thread(s).")
+            yield Notice("TEM contrast: the stand-in renders it as SEM.")
+            planes = sorted(image.plane_indices(), key=lambda plane: plane != first[:-2])
+            height = image.plane_shape[0]
+            for plane in planes:
+                for tile in range(self.tiles):
+                    if self.done:
+                        self.gate.wait(20)
+                    if self.error is not None:
+                        raise self.error
+                    time.sleep(self.pause)
+                    rows = slice(tile * height // self.tiles, (tile + 1) * height // self.tiles)
+                    out[(*plane, rows)] = 255 - image.read(plane, rows)
+                    self.order.append((plane, rows.start))
+                    self.done += 1
+                    yield Progress(self.done, self.tiles * len(planes), "translating")
+                if plane:
+                    yield Partial(plane, out[plane])
+            given = mask is not None
+            if mask is None and parameters.condition != "structure":
+                mask = np.zeros(out.shape, np.uint8)
+                for plane in planes:
+                    grey = image.read(plane)
+                    mask[plane] = 255 * (grey == AXON) + 127 * (grey == MYELIN)
+            card = SimpleNamespace(name="tem-to-sem")
+            return Translation(
+                out, mask, "TEM", "SEM", card, "0" * 64, 1.0, None, given, parameters,
+                image.pixel_size,
+            )  # fmt: skip
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def renderer(monkeypatch, translators):
+    """The stand-in for a translation; the models are those of `translators`, but not used."""
+    stand_in = Renderer()
+    monkeypatch.setattr("napari_axongen.core.translation.translate_steps", stand_in.steps)
+    yield stand_in
+    stand_in.gate.set()
+
+
+@pytest.fixture
+def translate_dock(make_napari_viewer_proxy, renderer, qtbot):
+    """Make a translate dock in a viewer that shows an image; its jobs have ended afterwards."""
+    docks = []
+
+    def make(image=None, show=False, **place):
+        from napari_axongen.widgets.translate import TranslateDock
+
+        viewer = make_napari_viewer_proxy(show=show)
+        image = draw_fibres() if image is None else image
+        if image is not False:
+            viewer.add_image(image, **{"name": "field TEM", **place})
+        dock = TranslateDock(viewer)
+        docks.append(dock)
+        viewer.window.add_dock_widget(dock, name="Translate")
+        return viewer, dock
+
+    yield make
+    renderer.gate.set()
+    for dock in docks:
+        dock.close_down()
+        qtbot.waitUntil(lambda dock=dock: not (dock.translating.running or dock.exporting.running))
+    docks.clear()
+
+
 @pytest.fixture
 def network(monkeypatch):
     """The stand-in, in place of the network."""

@@ -393,12 +393,14 @@ def test_the_event_loop_turns_while_the_network_computes(segment_dock, network, 
 def test_docks_open_without_torch():
     """In a process of its own: this one has torch loaded."""
     code = (
-        "import sys, napari\n"
+        "import sys, napari, numpy as np\n"
         "from napari_axongen.widgets.segment import SegmentDock\n"
         "from napari_axongen.widgets.measure import MeasureDock\n"
         "from napari_axongen.widgets.surrogate import SurrogateDock\n"
+        "from napari_axongen.widgets.translate import TranslateDock\n"
         "viewer = napari.Viewer(show=False)\n"
-        "for dock in (SegmentDock, MeasureDock, SurrogateDock):\n"
+        "viewer.add_image(np.eye(40), name='TEM')\n"
+        "for dock in (SegmentDock, MeasureDock, SurrogateDock, TranslateDock):\n"
         "    viewer.window.add_dock_widget(dock(viewer))\n"
         "viewer.close()\n"
         "sys.exit('torch was loaded' if 'torch' in sys.modules else 0)\n"

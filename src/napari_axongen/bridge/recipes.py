@@ -11,13 +11,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from napari_axongen.core.checking import nested
-from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
+from napari_axongen.core.parameters import (
+    MeasureParameters,
+    SegmentParameters,
+    TranslateParameters,
+)
 from napari_axongen.core.surrogate.distributions import text
 from napari_axongen.core.surrogate.presets import difference, load_parameters
 
 PARAMETERS: dict[str, type[BaseModel]] = {
     "segment": SegmentParameters,
     "measure": MeasureParameters,
+    "translate": TranslateParameters,
 }
 GENERATING = ("generate", "generate_series")
 """Verbs that need no image."""
@@ -33,25 +38,28 @@ def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
     recipe
         Of a layer's metadata.
     path
-        The image's file; None when it has none: ``image`` stands for the array then. What is made
-        out of nothing needs none.
+        The image's file; None when it has none: ``image`` stands for the array then, and ``mask``
+        for a mask that was given. What is made out of nothing needs none.
     """
     if recipe["verb"] in GENERATING:
         return _generating_python(recipe)
     arguments = "".join(f"    {name}={value!r},\n" for name, value in _said(recipe))
     image = "image" if path is None else repr(path)
+    mask = "    mask=mask,\n" if _mask_given(recipe) else ""
     return (
         f"import napari_axongen\n\nresult = napari_axongen.{recipe['verb']}(\n"
-        f"    {image},\n{arguments})\n"
+        f"    {image},\n{mask}{arguments})\n"
     )
 
 
 def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
-    """The command that makes the result again; ``IMAGE`` stands for an image without a file."""
+    """The command that makes the result again; ``IMAGE`` and ``MASK`` stand for files."""
     verb = recipe["verb"]
     if verb in GENERATING:
         return _generating_command(recipe)
-    words = ["axongen", verb, path or "IMAGE", "--out", "DIR" if verb == "segment" else "TABLE.csv"]
+    words = ["axongen", verb, path or "IMAGE", "--out", "TABLE.csv" if verb == "measure" else "DIR"]
+    if _mask_given(recipe):
+        words += ["--mask", "MASK"]
     for name, value in _said(recipe):
         option = name.replace("_", "-")
         if isinstance(value, bool):
@@ -59,6 +67,11 @@ def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
         else:
             words += [f"--{option}", str(value)]
     return shlex.join(words)
+
+
+def _mask_given(recipe: Mapping[str, Any]) -> bool:
+    """Whether a mask was handed over, which the recipe does not hold."""
+    return recipe["verb"] == "translate" and recipe.get("mask") == "given"
 
 
 def _generating_python(recipe: Mapping[str, Any]) -> str:

@@ -42,13 +42,27 @@ def show_outlines(layer: Labels) -> None:
         layer.contour, layer.visible = 0, False
 
 
-def find_output(viewer: napari.viewer.Viewer, source: Any, output: str) -> Any | None:
-    """The Labels layer that holds an output (axon, myelin, fibres) made from a source layer."""
+def find_output(
+    viewer: napari.viewer.Viewer, source: Any, output: str, verb: str = "segment"
+) -> Any | None:
+    """The layer that holds an output (axon, myelin, fibres) that a verb made from a layer."""
+    wanted = {"source": source.name, "output": output, "verb": verb}
     for layer in viewer.layers:
         recipe = recipe_of(layer)
-        if recipe and recipe.get("source") == source.name and recipe.get("output") == output:
+        if recipe and all(recipe.get(key) == value for key, value in wanted.items()):
             return layer
     return None
+
+
+def place_on(layer: Any, source: Any) -> None:
+    """Lay a layer on its source, which may have been calibrated since.
+
+    What is right is not set: each of these draws the layer anew.
+    """
+    there = placement(layer)
+    for name, value in placement(source).items():
+        if not np.array_equal(there[name], value):
+            setattr(layer, name, value)
 
 
 class SegmentationLayers:
@@ -61,10 +75,18 @@ class SegmentationLayers:
     create
         Whether a missing layer is made; a threshold moved later does not bring back a layer that
         was deleted.
+    verb
+        What makes them: labels that came with an image are not those found in it.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, source: Any, create: bool = True) -> None:
-        self._viewer, self._source, self._create = viewer, source, create
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        source: Any,
+        create: bool = True,
+        verb: str = "segment",
+    ) -> None:
+        self._viewer, self._source, self._create, self._verb = viewer, source, create, verb
         colour_axes = 1 if source.rgb else 0
         shape = level_0(source).shape
         self._shape = tuple(int(n) for n in shape[: len(shape) - colour_axes])
@@ -75,15 +97,19 @@ class SegmentationLayers:
         if isinstance(part.value, Output):
             self._put(part.value.name, part.plane, part.value.values)
 
+    def find(self, output: str) -> Any | None:
+        """The layer of an output, if it is there."""
+        return find_output(self._viewer, self._source, output, self._verb)
+
     def sign(self, recipe: Mapping[str, Any]) -> None:
         """Write the recipe into the layers."""
         for output in OUTPUTS:
-            layer = find_output(self._viewer, self._source, output)
+            layer = self.find(output)
             if layer is not None:
                 layer.metadata = with_recipe(self._source, {**recipe, "output": output})
 
     def _put(self, output: str, plane: tuple[int, ...], values: Any) -> None:
-        layer = find_output(self._viewer, self._source, output)
+        layer = self.find(output)
         if layer is None and not self._create:
             return
         if layer is not None and tuple(layer.data.shape) != self._shape:
@@ -101,7 +127,7 @@ class SegmentationLayers:
             layer.refresh()
         else:
             layer.data = data
-            self._place(layer)
+            place_on(layer, self._source)
 
     def _add(self, output: str, data: Any) -> None:
         looks: dict[str, Any]
@@ -113,16 +139,9 @@ class SegmentationLayers:
         layer = self._viewer.add_labels(
             data,
             name=f"{self._source.name} {output}",
-            metadata=with_recipe(self._source, {"verb": "segment", "output": output}),
+            metadata=with_recipe(self._source, {"verb": self._verb, "output": output}),
             **placement(self._source),
             **looks,
         )
         if output == "fibres":
             show_outlines(layer)
-
-    def _place(self, layer: Labels) -> None:
-        """The source may have been calibrated since; each of these draws the layer anew."""
-        there = placement(layer)
-        for name, value in placement(self._source).items():
-            if not np.array_equal(there[name], value):
-                setattr(layer, name, value)

@@ -1,0 +1,163 @@
+"""The image layer that a translation fills while it runs, and the labels that come along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.colormaps import Colormap
+from qtpy.QtCore import QObject, QTimer
+
+from napari_axongen.bridge.layers import level_0, placement, recipe_of, with_recipe
+from napari_axongen.bridge.pairs import PARTIAL
+from napari_axongen.core.events import Partial
+
+from .outputs import SegmentationLayers, place_on
+
+if TYPE_CHECKING:
+    import napari
+
+VERB = "translate"
+IMAGE = "image"
+"""The output of a translation that is no label."""
+
+LARGEST_SIDE = 4096
+"""Rows or columns of the largest image that is drawn whole."""
+
+LEVEL = 4
+"""Rows and columns of one level that make one of the next."""
+
+_REFRESH = 100  # ms between two drawings of what was added
+_MARK = " (partial)"
+_UNFINISHED = Colormap(
+    [[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]],
+    name="unfinished",
+    controls=[0, 1 / 255, 1],
+)
+"""Grey, but where nothing has been written (0) the source is seen through."""
+
+
+def pyramid(array: Any) -> Any:
+    """An array as napari shows it fast: itself, or with coarser views of the same memory."""
+    if max(array.shape[-2:]) <= LARGEST_SIDE:
+        return array
+    levels = [array]
+    while max(levels[-1].shape[-2:]) > LARGEST_SIDE // LEVEL:
+        levels.append(levels[-1][..., ::LEVEL, ::LEVEL])
+    return levels
+
+
+class Rendition(QObject):
+    """A source layer in another contrast.
+
+    Parameters
+    ----------
+    viewer, source
+        Where, and the image layer that is translated.
+    contrast
+        What it becomes, where that is known before the run.
+    """
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, source: Any, contrast: str | None, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._source = viewer, source
+        self._contrast = contrast
+        shape = level_0(source).shape
+        self.out = np.zeros([int(n) for n in (shape[:-1] if source.rgb else shape)], np.uint8)
+        self.layer: Any = None
+        self._labels: SegmentationLayers | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REFRESH)
+        self._timer.timeout.connect(self._draw)
+
+    def touch(self) -> None:
+        """Something was written into ``out``: show it."""
+        if self.layer is None:
+            self._open()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+    def finish(self, contrast: str | None, recipe: Mapping[str, Any]) -> None:
+        """All is written: name it and sign it."""
+        self._contrast = contrast
+        if self.layer is None:
+            self._open()
+        self._timer.stop()
+        self.layer.name = self._name()
+        self.layer.metadata = with_recipe(self._source, {**recipe, "output": IMAGE})
+        self.layer.colormap = "gray"
+        self.layer.refresh()
+        self._labels = SegmentationLayers(self._viewer, self.layer, verb=VERB)
+
+    def label(self, part: Partial) -> None:
+        """Show labels of a plane; new ones are hidden, for they would hide the picture."""
+        if self._labels is None:
+            return
+        fresh = self._labels.find(part.value.name) is None
+        self._labels.show(part)
+        layer = self._labels.find(part.value.name)
+        if fresh and layer is not None:
+            layer.visible = False
+
+    def sign_labels(self, recipe: Mapping[str, Any]) -> None:
+        """Write the recipe into the labels."""
+        if self._labels is not None:
+            self._labels.sign(recipe)
+
+    def stop(self, done: float) -> None:
+        """Leave what is done, and say that it is not all."""
+        self._timer.stop()
+        if self.layer is None or self.layer not in self._viewer.layers:
+            return
+        recipe = {"verb": VERB, "output": IMAGE, "target": self._contrast, PARTIAL: round(done, 3)}
+        self.layer.metadata = with_recipe(self._source, recipe)
+        self.layer.name = self._name() + _MARK
+        self.layer.refresh()
+
+    def _name(self) -> str:
+        return f"{self._source.name} as {self._contrast or 'another contrast'}"
+
+    def _draw(self) -> None:
+        if self.layer in self._viewer.layers:
+            self.layer.refresh(extent=False, thumbnail=False)
+
+    def _open(self) -> None:
+        """Show the array: in the layer of the translation before, or in a new one."""
+        data, before = pyramid(self.out), self._before()
+        if before is not None:
+            self.layer = before
+            self.layer.colormap = _UNFINISHED
+            self.layer.data = data
+            place_on(self.layer, self._source)
+            return
+        active = self._viewer.layers.selection.active
+        self.layer = Image(
+            data,
+            name=self._name(),
+            multiscale=isinstance(data, list),
+            contrast_limits=(0, 255),
+            colormap=_UNFINISHED,
+            metadata=with_recipe(
+                self._source, {"verb": VERB, "output": IMAGE, "target": self._contrast}
+            ),
+            **placement(self._source),
+        )
+        self._viewer.layers.insert(self._viewer.layers.index(self._source) + 1, self.layer)
+        if active is not None:
+            self._viewer.layers.selection.active = active
+
+    def _before(self) -> Any | None:
+        """The layer that an earlier run filled, if it is of the same kind and contrast."""
+        for layer in self._viewer.layers:
+            recipe = recipe_of(layer) or {}
+            wanted = {"verb": VERB, "output": IMAGE, "source": self._source.name}
+            if all(recipe.get(key) == value for key, value in wanted.items()):
+                same_shape = tuple(level_0(layer).shape) == self.out.shape
+                if same_shape and (not self._contrast or recipe.get("target") == self._contrast):
+                    return layer
+        return None
