@@ -17,7 +17,7 @@ from napari_axongen.core.events import Metrics, Notice, Progress, Steps
 from napari_axongen.core.files import atomic_path
 
 from .checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
-from .recipe import Recipe
+from .recipe import AnyRecipe, TranslationRecipe
 
 MODEL_NAME = "model.safetensors"
 
@@ -42,7 +42,7 @@ class Task(Protocol):
         """Write the finished model."""
 
 
-def train(task: Task, recipe: Recipe, out: Path, resume: bool = False) -> Steps[Path]:
+def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Steps[Path]:
     """Train a task to its last step.
 
     Parameters
@@ -97,7 +97,7 @@ def train(task: Task, recipe: Recipe, out: Path, resume: bool = False) -> Steps[
 
 
 def _open(
-    task: Task, recipe: Recipe, out: Path, resume: bool
+    task: Task, recipe: AnyRecipe, out: Path, resume: bool
 ) -> tuple[int, list[dict[str, float]]]:
     """Prepare the folder; return the steps done and their history."""
     description = recipe.model_dump(mode="json")
@@ -133,12 +133,17 @@ def _save(task: Task, out: Path, step: int, history: list[dict[str, float]]) -> 
 
 
 def train_steps(
-    recipe: Recipe, out: Path | str, resume: bool = False, device: str = "auto"
+    recipe: AnyRecipe, out: Path | str, resume: bool = False, device: str = "auto"
 ) -> Steps[Path]:
     """Train what a recipe describes: see `train`."""
     from .segmenter import SegmentationTask  # a task knows the loop, not the loop its tasks
+    from .translator import TranslationTask
 
     chosen = choose_device(device)
     yield Notice(f"Training {recipe.name} on {chosen.reason}.")
-    task = SegmentationTask(recipe, chosen)
+    task: Task
+    if isinstance(recipe, TranslationRecipe):
+        task = TranslationTask(recipe, chosen)
+    else:
+        task = SegmentationTask(recipe, chosen)
     return (yield from train(task, recipe, Path(out), resume))

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -57,15 +57,27 @@ class Optimisation(_Section):
     )
 
 
-class Recipe(_Section):
-    """One training run of a segmenter."""
+class BaseRecipe(_Section):
+    """What every training run has."""
 
     name: str = Field(pattern=NAME_PATTERN, title="Name of the model")
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
-    task: Literal["segmentation"] = "segmentation"
     contrast: Literal["TEM", "SEM"]
     network: dict[str, Any] = Field(title="Network", description="Name and arguments.")
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation
+    validate_every: int = Field(200, ge=1, title="Validation interval", description="Steps.")
+    checkpoint_seconds: float = Field(
+        60, gt=0, title="Checkpoint interval", json_schema_extra={"unit": "s"}
+    )
+    seed: int = Field(0, ge=0, title="Seed")
+
+
+class Recipe(BaseRecipe):
+    """One training run of a segmenter."""
+
+    task: Literal["segmentation"] = "segmentation"
     start: str | None = Field(
         None,
         title="Start",
@@ -77,16 +89,69 @@ class Recipe(_Section):
         description="Images are brought to it; omitted, they are taken as they are.",
     )  # fmt: skip
     data: Annotated[BidsData | FieldsData, Field(discriminator="source")]
-    augmentation: Augmentation = Augmentation()
-    optimisation: Optimisation
-    validate_every: int = Field(200, ge=1, title="Validation interval", description="Steps.")
-    checkpoint_seconds: float = Field(
-        60, gt=0, title="Checkpoint interval", json_schema_extra={"unit": "s"}
+
+
+class Animals(_Section):
+    """Some animals of a BIDS-microscopy folder; others are not looked at."""
+
+    root: str = Field(
+        title="Folder", description="Path, or name below AXONGEN_DATA or ../shared/data."
     )
-    seed: int = Field(0, ge=0, title="Seed")
+    train: list[str] = Field(title="Animals to train on", min_length=1)
+    validation: list[str] = Field([], title="Validation animals")
+    licence: str = Field("", title="Licence", description="Licence of the data.")
 
 
-def load_recipe(path: Path | str) -> Recipe:
+class Conditions(_Section):
+    """How often a translator is trained with which parts of its condition."""
+
+    both: float = Field(0.4, ge=0, title="Mask and structure")
+    mask: float = Field(0.3, ge=0, title="Mask alone")
+    structure: float = Field(0.3, ge=0, title="Structure alone")
+    noise: float = Field(
+        0.15, ge=0, le=1, title="Noise", description="Highest deviation added to the ranks."
+    )
+
+
+class Losses(_Section):
+    """Weights of a translator's losses."""
+
+    adversarial: float = Field(1.0, ge=0, title="Adversarial", description="Hinge, PatchGAN.")
+    matching: float = Field(4.0, ge=0, title="Feature matching")
+    grey: float = Field(
+        5.0, ge=0, title="Grey", description="L1 of local means, to the real image of a pair."
+    )
+    pixel: float = Field(1.0, ge=0, title="Pixel", description="L1 of pixels, likewise.")
+    segmentation: float = Field(
+        1.0, ge=0, title="Segmentation", description="A segmenter shall find the mask again."
+    )
+
+
+class TranslationRecipe(BaseRecipe):
+    """One training run of a translator, by a conditional GAN."""
+
+    task: Literal["translation"]
+    source: Literal["TEM", "SEM"]
+    axon_diameter: float = Field(
+        gt=0, title="Working scale", json_schema_extra={"unit": "px"},
+        description="Images are brought to this median axon diameter.",
+    )  # fmt: skip
+    data: Animals = Field(title="Images of the target's contrast")
+    sources: Animals = Field(title="Images of the source's contrast, for masks and structures")
+    conditions: Conditions = Conditions()
+    losses: Losses = Losses()
+    critic: list[int] = Field(
+        [12, 24, 48, 64],
+        title="Critic",
+        description="Channels of the segmenter that is trained along, on the target's images.",
+    )
+
+
+AnyRecipe: TypeAlias = Recipe | TranslationRecipe
+_KINDS: dict[str, type[AnyRecipe]] = {"segmentation": Recipe, "translation": TranslationRecipe}
+
+
+def load_recipe(path: Path | str) -> AnyRecipe:
     """Read and check a recipe file.
 
     Raises
@@ -97,7 +162,9 @@ def load_recipe(path: Path | str) -> Recipe:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return Recipe.model_validate(yaml.safe_load(text))
+        entries = yaml.safe_load(text)
+        task = entries.get("task") if isinstance(entries, dict) else None
+        return _KINDS.get(str(task), Recipe).model_validate(entries)
     except OSError as error:
         raise InputError(f"Recipe {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

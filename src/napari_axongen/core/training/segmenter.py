@@ -31,6 +31,7 @@ from napari_axongen.core.networks import TileExactNetwork, build
 from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
 from napari_axongen.core.tiling import resample_image
 
+from .averaging import follow_weights
 from .losses import segmentation_loss
 from .recipe import BidsData, Recipe
 
@@ -82,7 +83,8 @@ class SegmentationTask:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        self._average(step)
+        decay = self.recipe.optimisation.average
+        follow_weights(self.modules["average"], network, step, decay)
         return {"loss": loss.item()}
 
     def validate(self) -> dict[str, float]:
@@ -142,16 +144,6 @@ class SegmentationTask:
         setting = self.recipe.optimisation
         rise = min(1.0, (step + 1) / (setting.warm_up + 1))
         return setting.learning_rate * rise * (1 + math.cos(math.pi * step / setting.steps)) / 2
-
-    @torch.no_grad()
-    def _average(self, step: int) -> None:
-        decay = min(self.recipe.optimisation.average, (step + 1) / (step + 10))
-        new = self.modules["network"].state_dict()
-        for name, value in self.modules["average"].state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(new[name], 1 - decay)
-            else:
-                value.copy_(new[name])
 
 
 def _begin_with(model: str, network: TileExactNetwork) -> None:

@@ -1,0 +1,355 @@
+"""Training a translator: a conditional GAN on the target's images and the source's conditions.
+
+There are no pairs of one tissue under two microscopes. But a mask and a structure (`conditioning`)
+can be had of any image with labels, so that the target's images make pairs with themselves: from
+these the generator learns what its microscope sees. Of the source's images it gets the conditions,
+as it will when it translates: there the discriminator asks for the target's looks, and a segmenter
+that learns along on the target's images alone for the source's mask (as in SECGAN, Januszewski &
+Jain 2019).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_axongen.core.conditioning import (
+    CLASS_COUNT,
+    Ranks,
+    condition,
+    from_output,
+    gradients,
+    noise_window,
+    to_output,
+)
+from napari_axongen.core.datasets.augment import Augmentation, random_crop, vary_greys
+from napari_axongen.core.datasets.sources import (
+    LabelledImage,
+    data_folder,
+    load_bids,
+    split_by_animal,
+)
+from napari_axongen.core.device import Device
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.evaluation import dice
+from napari_axongen.core.image import intensity_range
+from napari_axongen.core.matching import median_axon_diameter
+from napari_axongen.core.models.card import Card
+from napari_axongen.core.models.store import save_model
+from napari_axongen.core.networks import TileExactNetwork, UNet, build
+from napari_axongen.core.networks.discriminator import PatchDiscriminator
+from napari_axongen.core.segmentation import CLASSES
+from napari_axongen.core.tiling import resample_image
+
+from .adversarial import (
+    differentiable_augment,
+    discriminator_loss,
+    feature_matching,
+    generator_loss,
+    low_pass,
+)
+from .averaging import follow_weights
+from .losses import segmentation_loss
+from .recipe import Animals, TranslationRecipe
+
+_CRITIC_RATE = 2e-3
+_LOOK = 640  # side, in working pixels, of the part of a held-out image that is looked at
+_CRITIC_STEPS = 300  # until what the segmenter says counts in full
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """An image at the working scale: normalised grey values (H, W) and classes (H, W)."""
+
+    grey: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Crops of both sides, the target's first, and what the generator is told of each."""
+
+    real: Tensor  # (n, 1, s, s) in -1..1: the target's alone
+    classes: Tensor  # (2 n, s, s)
+    condition: Tensor  # (2 n, 6, s, s)
+
+
+class TranslationTask:
+    """A conditional GAN; the shipped weights are the generator's moving average.
+
+    Parameters
+    ----------
+    recipe
+        Its data is read and brought to the working scale here.
+    device
+        Where to train.
+    """
+
+    def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.seed)
+        try:
+            generator = build(recipe.network)
+        except ValueError as error:
+            raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        self.modules: dict[str, nn.Module] = {
+            "generator": generator,
+            "discriminator": PatchDiscriminator(in_channels=1 + CLASS_COUNT),
+            "critic": UNet(recipe.critic),
+        }
+        for name, module in self.modules.items():
+            self.modules[name] = module.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
+        self.modules["average"] = copy.deepcopy(self.modules["generator"]).eval()
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "generator": torch.optim.Adam(
+                self.modules["generator"].parameters(), betas=(0.5, 0.99)
+            ),
+            "discriminator": torch.optim.Adam(
+                self.modules["discriminator"].parameters(), betas=(0.5, 0.99)
+            ),
+            "critic": torch.optim.AdamW(self.modules["critic"].parameters(), lr=_CRITIC_RATE),
+        }
+        self.targets, _, self.grey_range = _planes(recipe.data, recipe.axon_diameter)
+        self.sources, held_out, _ = _planes(recipe.sources, recipe.axon_diameter)
+        self.held_out = [_middle(plane) for plane in held_out]
+
+    # ------------------------------------------------------------ a step
+
+    def step(self, step: int) -> dict[str, float]:
+        """Train critic, discriminator and generator, in this order, on the batch of this step."""
+        setting, weights = self.recipe.optimisation, self.recipe.losses
+        for name in ("generator", "discriminator"):
+            for group in self.optimisers[name].param_groups:
+                group["lr"] = setting.learning_rate * _rate(step, setting.steps, setting.warm_up)
+        rng = np.random.default_rng((self.recipe.seed, step))
+        batch = self._batch(rng)
+        learnt = {}
+        if step % 2 == 0:  # it learns fast enough
+            learnt["critic"] = self._train_critic(batch, rng)
+
+        generator, discriminator = self.modules["generator"], self.modules["discriminator"]
+        made = generator(batch.condition)
+        half = len(batch.real)
+        # The mask is shown with pairs alone: the source's masks would give its images away.
+        shown = torch.from_numpy(rng.random(half) < 0.5).to(self.device.torch)
+        real = self._judged(batch.real, batch.classes[:half], shown)
+        fake = torch.cat(
+            [
+                self._judged(made[:half], batch.classes[:half], shown),
+                self._judged(made[half:], batch.classes[half:], torch.zeros_like(shown)),
+            ]
+        )
+        state = rng.bit_generator.state
+        real = differentiable_augment(real, rng)
+        after = rng.bit_generator.state
+        rng.bit_generator.state = state  # pairs are changed alike
+        fake_pairs = differentiable_augment(fake[:half], rng)
+        rng.bit_generator.state = after
+        fake = torch.cat([fake_pairs, differentiable_augment(fake[half:], rng)])
+
+        verdict_real = discriminator(real)
+        loss = discriminator_loss(verdict_real[-1], discriminator(fake.detach())[-1])
+        self._descend("discriminator", loss)
+
+        discriminator.requires_grad_(False)
+        seen_real, seen_fake = discriminator(real), discriminator(fake)
+        adversarial = generator_loss(seen_fake[-1])
+        matching = feature_matching(seen_real[:-1], [layer[:half] for layer in seen_fake[:-1]])
+        discriminator.requires_grad_(True)
+        grey = functional.l1_loss(low_pass(made[:half]), low_pass(batch.real))
+        pixel = functional.l1_loss(made[:half], batch.real)
+        segmentation = self._criticised(made[half:], batch.classes[half:])
+        trust = min(1.0, step / _CRITIC_STEPS)
+        total = (
+            weights.adversarial * adversarial
+            + weights.matching * matching
+            + weights.grey * grey
+            + weights.pixel * pixel
+            + weights.segmentation * trust * segmentation
+        )
+        self._descend("generator", total)
+        follow_weights(self.modules["average"], generator, step, setting.average)
+        return {
+            "loss": total.item(),
+            "discriminator": loss.item(),
+            "adversarial": adversarial.item(),
+            "matching": matching.item(),
+            "grey": grey.item(),
+            "segmentation": segmentation.item(),
+        } | learnt
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    def _judged(self, image: Tensor, classes: Tensor, shown: Tensor) -> Tensor:
+        mask = functional.one_hot(classes, CLASS_COUNT).movedim(-1, 1) * shown.view(-1, 1, 1, 1)
+        return torch.cat([image, mask.to(image)], 1)
+
+    def _train_critic(self, batch: _Batch, rng: np.random.Generator) -> float:
+        """One step of the segmenter on the target's images, their grey values varied."""
+        critic = self.modules["critic"].train()
+        x = torch.cat([vary_greys(from_output(x[None]).cpu(), _VARIED, rng) for x in batch.real])
+        loss = segmentation_loss(critic(x.to(batch.real)), batch.classes[: len(batch.real)])
+        self._descend("critic", loss)
+        return loss.item()
+
+    def _criticised(self, made: Tensor, classes: Tensor) -> Tensor:
+        """How far what the segmenter sees in made images is from the masks they were made from."""
+        critic = self.modules["critic"].eval().requires_grad_(False)
+        loss = segmentation_loss(critic(from_output(made)), classes)
+        critic.requires_grad_(True)
+        return loss
+
+    # ------------------------------------------------------------ crops
+
+    def _batch(self, rng: np.random.Generator) -> _Batch:
+        setting = self.recipe.optimisation
+        half = max(1, setting.batch // 2)
+        real, classes, conditions = [], [], []
+        for planes in (self.targets, self.sources):
+            chances = np.sqrt([plane.classes.numel() for plane in planes])
+            for _ in range(half):
+                plane = planes[rng.choice(len(planes), p=chances / chances.sum())]
+                x, truth = random_crop(
+                    plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng
+                )
+                if planes is self.targets:
+                    real.append(to_output(x))
+                classes.append(truth)
+                conditions.append(self._told(x, truth, rng))
+        device, layout = self.device.torch, self.device.memory_format
+        return _Batch(
+            torch.stack(real).to(device),
+            torch.stack(classes).to(device),
+            torch.cat(conditions).to(device).contiguous(memory_format=layout),
+        )
+
+    def _told(self, grey: Tensor, classes: Tensor, rng: np.random.Generator) -> Tensor:
+        """The condition of a crop, some of it left out."""
+        odds = self.recipe.conditions
+        chances = np.array([odds.both, odds.mask, odds.structure])
+        kind = rng.choice(3, p=chances / chances.sum())
+        noise = torch.from_numpy(rng.standard_normal((1, 1, *classes.shape), dtype=np.float32))
+        structure = None
+        if kind != 1:
+            x = gradients(vary_greys(grey[None], _VARIED, rng))
+            structure = Ranks.of(x).apply(x)
+            deviation = rng.uniform(0, odds.noise)
+            added = rng.standard_normal(structure.shape, dtype=np.float32)
+            structure = (structure + deviation * torch.from_numpy(added)).clamp(-1, 1)
+        return condition(classes[None] if kind != 2 else None, structure, noise)
+
+    # ------------------------------------------------------------ judging, saving
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """Dice of what the critic sees in held-out sources, translated, against their masks."""
+        critic, average = self.modules["critic"].eval(), self.modules["average"]
+        assert isinstance(average, TileExactNetwork)
+        scores: dict[str, list[float]] = {}
+        for plane in self.held_out:
+            for name, told in _conditions(plane, average.stride).items():
+                made = average(told.to(self.device.torch))
+                height, width = plane.classes.shape
+                found = critic(from_output(made)).argmax(1)[0, :height, :width].cpu()
+                for index in (CLASSES.index("axon"), CLASSES.index("myelin")):
+                    score = dice((found == index).numpy(), (plane.classes == index).numpy())
+                    scores.setdefault(f"val_{name}_{CLASSES[index]}", []).append(score)
+        return {name: float(np.mean(values)) for name, values in scores.items()}
+
+    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+        """Write the averaged generator with its card."""
+        recipe = self.recipe
+        card = Card(
+            name=recipe.name,
+            title=recipe.title,
+            description=recipe.description,
+            task="translation",
+            contrast=recipe.contrast,
+            source=recipe.source,
+            network=recipe.network,
+            classes=list(CLASSES),
+            axon_diameter=recipe.axon_diameter,
+            grey_range=self.grey_range,
+            training={
+                "recipe": recipe.model_dump(mode="json"),
+                "images": len(self.targets),
+                "licence": sorted({recipe.data.licence, recipe.sources.licence}),
+                "device": self.device.torch.type,
+            },
+            metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
+        )
+        save_model(path, self.modules["average"], card, "float16")
+
+
+_VARIED = Augmentation(noise=0.08, blur=1.0)
+"""How the grey values are varied that the critic learns on and that structures are taken from."""
+
+
+def _rate(step: int, steps: int, warm_up: int) -> float:
+    """Part of the learning rate: a rise, a plateau, and over the last third a fall to zero."""
+    return min(1.0, (step + 1) / (warm_up + 1), 3 * (steps - step) / steps)
+
+
+def _middle(plane: _Plane) -> _Plane:
+    """The middle of a plane: enough to see how training goes."""
+    rows, columns = (
+        slice(max(0, n - _LOOK) // 2, max(0, n - _LOOK) // 2 + min(n, _LOOK))
+        for n in plane.classes.shape
+    )
+    return _Plane(plane.grey[rows, columns], plane.classes[rows, columns])
+
+
+def _conditions(plane: _Plane, stride: int) -> dict[str, Tensor]:
+    """What a translator may be told of a plane, padded to its stride."""
+    height, width = plane.classes.shape
+    padding = (0, -width % stride, 0, -height % stride)
+    grey = functional.pad(plane.grey[None, None], padding, mode="replicate")
+    classes = functional.pad(plane.classes[None, None].float(), padding, mode="replicate")[0].long()
+    magnitudes = gradients(grey)
+    structure = Ranks.of(magnitudes).apply(magnitudes)
+    noise = noise_window(0, 0, slice(0, grey.shape[2]), slice(0, grey.shape[3]))
+    return {
+        "mask": condition(classes, None, noise),
+        "both": condition(classes, structure, noise),
+        "structure": condition(None, structure, noise),
+    }
+
+
+def _planes(
+    animals: Animals, axon_diameter: float
+) -> tuple[list[_Plane], list[_Plane], tuple[float, float]]:
+    """Training and validation planes at the working scale, and the usual grey range in 0..255."""
+    images = load_bids(data_folder(animals.root))
+    chosen = [image for image in images if image.animal in (*animals.train, *animals.validation)]
+    missing = sorted({*animals.train, *animals.validation} - {image.animal for image in chosen})
+    if missing:
+        raise InputError(f"{animals.root} has no animal {', '.join(missing)}; mend the recipe.")
+    train, held_out = split_by_animal(chosen, animals.validation)
+    ranges = [intensity_range(image.image, ()) for image in train]
+    low, high = (float(np.median([getattr(r, end) for r in ranges])) for end in ("low", "high"))
+    made: list[Any] = [
+        [_plane(image, axon_diameter) for image in images] for images in (train, held_out)
+    ]
+    return made[0], made[1], (low, high)
+
+
+def _plane(image: LabelledImage, axon_diameter: float) -> _Plane:
+    diameter = median_axon_diameter([image.classes == CLASSES.index("axon")])
+    if diameter == 0:
+        raise InputError(f"The mask of {image.image.name} holds no axon; leave this image out.")
+    scale = axon_diameter / diameter
+    grey = intensity_range(image.image, ()).normalise(image.image.read(()))
+    one_hot = np.stack([image.classes == k for k in range(CLASS_COUNT)]).astype(np.float32)
+    classes = resample_image(one_hot, scale).argmax(0)
+    return _Plane(torch.from_numpy(resample_image(grey, scale)), torch.from_numpy(classes))

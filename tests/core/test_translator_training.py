@@ -1,0 +1,207 @@
+"""Training a translator: it learns, resumes to the bit, ships a card, names what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.io
+import torch
+from safetensors.torch import load_file
+
+from napari_axongen.core.datasets import make_fields
+from napari_axongen.core.device import choose_device
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Metrics, run
+from napari_axongen.core.models.store import load_network
+from napari_axongen.core.networks.discriminator import PatchDiscriminator
+from napari_axongen.core.training import TranslationRecipe, load_recipe, train_steps
+from napari_axongen.core.training.adversarial import (
+    differentiable_augment,
+    discriminator_loss,
+    feature_matching,
+    generator_loss,
+)
+from napari_axongen.core.training.translator import TranslationTask
+
+ANIMALS = ("sub-a", "sub-b")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two BIDS data sets of two animals each, made by the package itself."""
+    made = {}
+    for contrast in ("TEM", "SEM"):
+        root = made[contrast] = tmp_path_factory.mktemp(contrast)
+        for animal, field in zip(ANIMALS, make_fields(contrast, 2, 128, seed=3), strict=True):
+            image, masks = (
+                root / animal / "micr",
+                root / "derivatives" / "labels" / animal / "micr",
+            )
+            image.mkdir(parents=True)
+            masks.mkdir(parents=True)
+            grey = np.asarray(field.image.data)
+            skimage.io.imsave(image / f"{animal}_{contrast}.png", _as_bytes(grey))
+            skimage.io.imsave(
+                masks / f"{animal}_{contrast}_seg-axonmyelin-manual.png",
+                np.array([0, 127, 255], np.uint8)[field.classes],
+                check_contrast=False,
+            )
+    return made
+
+
+def _as_bytes(grey: np.ndarray) -> np.ndarray:
+    return np.clip(255 * grey / grey.max(), 0, 255).astype(np.uint8)
+
+
+def recipe(folders: dict[str, Path], **changes: object) -> TranslationRecipe:
+    setting = {"steps": 6, "batch": 2, "crop": 32, "warm_up": 1, "learning_rate": 1e-3}
+    return TranslationRecipe.model_validate(
+        {
+            "name": "tiny",
+            "task": "translation",
+            "source": "TEM",
+            "contrast": "SEM",
+            "network": {"name": "translator", "channels": [8, 8]},
+            "axon_diameter": 12,
+            "data": {"root": str(folders["SEM"]), "train": list(ANIMALS), "licence": "ours"},
+            "sources": {
+                "root": str(folders["TEM"]),
+                "train": ["sub-a"],
+                "validation": ["sub-b"],
+            },
+            "critic": [4, 6],
+            "optimisation": setting,
+            "validate_every": 3,
+            "checkpoint_seconds": 0.001,
+        }
+        | changes
+    )
+
+
+def test_a_run_leaves_a_model_with_its_card(folders: dict[str, Path], tmp_path: Path) -> None:
+    path = run(train_steps(recipe(folders), tmp_path, device="cpu"))
+    network, card, _ = load_network(path)
+    assert (card.task, card.source, card.contrast) == ("translation", "TEM", "SEM")
+    assert card.axon_diameter == 12
+    assert card.grey_range is not None
+    assert 0 <= card.grey_range[0] < card.grey_range[1] <= 255
+    assert set(card.metrics["validation"]) == {
+        f"val_{told}_{name}"
+        for told in ("mask", "both", "structure")
+        for name in ("axon", "myelin")
+    }
+    made = network(torch.zeros(1, 6, 32, 32))
+    assert made.shape == (1, 1, 32, 32)
+    assert made.abs().max() <= 1
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    whole = run(train_steps(recipe(folders), tmp_path / "whole", device="cpu"))
+    steps = train_steps(recipe(folders), tmp_path / "parts", device="cpu")
+    for event in steps:  # stop in mid-run, after a checkpoint was written
+        if isinstance(event, Metrics) and event.step == 4:
+            break
+    steps.close()
+    parts = run(train_steps(recipe(folders), tmp_path / "parts", resume=True, device="cpu"))
+    one, other = load_file(whole), load_file(parts)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    histories = [(tmp_path / n / "history.json").read_text() for n in ("whole", "parts")]
+    assert json.loads(histories[0]) == json.loads(histories[1])
+
+
+def test_it_learns_the_grey_values_of_the_target(folders: dict[str, Path]) -> None:
+    setting = {"steps": 90, "batch": 4, "crop": 32, "warm_up": 1, "learning_rate": 3e-3}
+    told = recipe(
+        folders,
+        optimisation=setting,
+        losses={"adversarial": 0, "matching": 0, "segmentation": 0},
+        conditions={"both": 1, "mask": 0, "structure": 0},
+        augmentation=dict.fromkeys(("contrast", "brightness", "gamma", "noise", "shading"), 0),
+    )
+    task = TranslationTask(told, choose_device("cpu"))
+    before = task.step(0)
+    for step in range(1, 60):
+        task.step(step)
+    after = task.step(0)  # the same crops again
+    assert after["grey"] < 0.6 * before["grey"]
+    assert after["critic"] < 0.8 * before["critic"]
+
+
+def test_an_unknown_animal_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    data = {"root": str(folders["SEM"]), "train": ["sub-a", "sub-x"]}
+    with pytest.raises(InputError, match="sub-x"):
+        run(train_steps(recipe(folders, data=data), tmp_path, device="cpu"))
+
+
+def test_an_image_without_axons_is_named(folders: dict[str, Path]) -> None:
+    tall = recipe(folders)
+    task = TranslationTask(tall, choose_device("cpu"))
+    assert all(len(plane.grey.shape) == 2 for plane in task.targets)
+    mask = next((folders["TEM"] / "derivatives").rglob("sub-b*.png"))
+    kept = mask.read_bytes()
+    skimage.io.imsave(mask, np.zeros((128, 128), np.uint8), check_contrast=False)
+    try:
+        with pytest.raises(InputError, match="sub-b_TEM"):
+            TranslationTask(tall, choose_device("cpu"))
+    finally:
+        mask.write_bytes(kept)
+
+
+@pytest.mark.parametrize("name", ["tem-to-sem", "sem-to-tem"])
+def test_the_shipped_recipes_are_valid(name: str) -> None:
+    path = Path(__file__).parents[2] / "recipes" / f"{name}.yaml"
+    loaded = load_recipe(path)
+    assert isinstance(loaded, TranslationRecipe)
+    assert f"{loaded.source}-to-{loaded.contrast}".lower() == loaded.name == name
+    assert not {"sub-rat3", "sub-rat4", "sub-373C", "sub-374"} & {
+        *loaded.data.train,
+        *loaded.data.validation,
+        *loaded.sources.train,
+        *loaded.sources.validation,
+    }
+
+
+def test_a_wrong_entry_of_a_translation_recipe_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    good = Path(__file__).parents[2] / "recipes" / "tem-to-sem.yaml"
+    path.write_text(good.read_text(encoding="utf-8") + "losses: {grey: -1}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"'losses.grey'"):
+        load_recipe(path)
+
+
+# ---------------------------------------------------------------- its parts
+
+
+def test_the_discriminator_looks_at_patches_of_34_pixels() -> None:
+    torch.manual_seed(0)
+    network = PatchDiscriminator((6, 6, 6)).eval()
+    x = torch.randn(1, 4, 96, 96, requires_grad=True)
+    verdict = network(x)[-1]
+    verdict[0, 0, verdict.shape[2] // 2, verdict.shape[3] // 2].backward()
+    assert x.grad is not None
+    rows = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert int(rows.max() - rows.min()) + 1 == 34
+
+
+def test_hinge_losses_have_their_known_values() -> None:
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0])
+    assert discriminator_loss(real, fake).item() == pytest.approx(0.25 + 0.5)
+    assert generator_loss(fake).item() == pytest.approx(1.5)
+    same = [torch.ones(1, 2), torch.zeros(3)]
+    assert feature_matching(same, same).item() == 0
+    assert feature_matching(same, [torch.zeros(1, 2), torch.zeros(3)]).item() == 0.5
+
+
+def test_both_sides_are_augmented_alike_and_gradients_pass() -> None:
+    x = torch.rand(2, 4, 32, 32, requires_grad=True)
+    one, other = (differentiable_augment(x, np.random.default_rng(4)) for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, differentiable_augment(x, np.random.default_rng(5)))
+    one.sum().backward()
+    assert x.grad is not None
+    assert (x.grad != 0).float().mean() > 0.6
