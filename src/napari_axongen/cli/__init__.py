@@ -20,10 +20,12 @@ from .console import FAILED, Group, each, follow, say
 from .em_fibres import em_fibres
 from .evaluate import evaluate
 from .generate import generate
+from .inputs import distinct
 from .match import match
 from .models import models
 from .options import with_options
 from .prepare import prepare
+from .translate import translate
 
 app = typer.Typer(
     cls=Group,
@@ -38,6 +40,7 @@ app.command()(generate)
 app.command("generate em-fibres")(em_fibres)
 app.command()(match)
 app.command()(prepare)
+app.command()(translate)
 
 
 def main() -> None:
@@ -77,7 +80,7 @@ def segment(
     NAME_seg-myelin.png (0 and 255) at the size of the image, and the recipe NAME_seg.json. Stacks
     become .tif files with all planes.
     """
-    paths = _distinct(images)
+    paths = distinct(images, "seg-...")
     _check(parameters)
 
     def work(path: Path) -> None:
@@ -85,19 +88,6 @@ def segment(
 
     if each(paths, work):
         raise typer.Exit(FAILED)
-
-
-def _distinct(paths: list[Path]) -> list[Path]:
-    """Each file once; two whose results would have the same names are refused."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        other = found.setdefault(path.stem.casefold(), path)
-        if other.absolute() != path.absolute():
-            raise typer.BadParameter(
-                f"{other} and {path} would both be written to {path.stem}_seg-...; segment them "
-                "into different folders."
-            )
-    return list(found.values())
 
 
 def _check(parameters: SegmentParameters) -> None:

@@ -23,13 +23,10 @@ from .conditioning import (
 )
 from .device import Device, choose_device
 from .events import Steps
-from .files import AXON, BACKGROUND, MYELIN
+from .masks import VALUES
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY
 from .tiling import Grid, Read, Write, load, predict
-
-VALUES = (BACKGROUND, MYELIN, AXON)
-"""Grey values in a mask, in the order of a condition's classes."""
 
 _SAMPLE_SIDE = 256  # working pixels
 _SAMPLES = 16  # windows that tell a plane's ranks

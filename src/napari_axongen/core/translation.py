@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +18,14 @@ import numpy.typing as npt
 from .device import Device, choose_device
 from .errors import InputError
 from .events import Notice, Partial, Progress, Steps
-from .files import AXON
 from .image import Image, check_pixel_size, intensity_range
-from .matching import Match, match_model, median_axon_diameter, snap
+from .masks import check_mask, mask_diameter
+from .matching import Match, match_model, snap
 from .models.card import Card
 from .models.store import available, load_network
 from .networks import TileExactNetwork, fold_batch_norm
 from .parameters import SegmentParameters, TranslateParameters
-from .rendering import VALUES, Source, grey_levels, render_plane
+from .rendering import Source, grey_levels, render_plane
 from .segmentation import class_values, fibre_probabilities
 from .tiling import Read, Write, predict
 
@@ -35,8 +34,37 @@ RUN_MODEL = "model.safetensors"
 
 _LARGEST_SCALE = 8.0
 _USUAL_SCALES = (0.5, 1.5)  # beyond them it is said what that does to the result
-_MEASURED_SIDE = 4096  # px of a mask in which axons are measured at a time
-_CHECKED = 1 << 24  # px of a mask that are checked at a time
+
+
+Origin: TypeAlias = Literal["given", "segmented"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is used for a translation.
+
+    Attributes
+    ----------
+    network, card, sha256
+        The translator, ready to run.
+    scale
+        Its pixels per pixel of the image.
+    segmenter
+        The segmenter that was asked for the contrast, the size of the axons or the mask; None where
+        all that was known.
+    device
+        Where to compute.
+    parameters
+        As asked for.
+    """
+
+    network: TileExactNetwork
+    card: Card
+    sha256: str
+    scale: float
+    segmenter: Match | None
+    device: Device
+    parameters: TranslateParameters
 
 
 @dataclass(frozen=True)
@@ -48,17 +76,12 @@ class Translation:
     image
         uint8 of the source's spatial shape.
     mask
-        uint8 of the same shape: 0 background, 127 myelin, 255 axon, as given or as the segmenter
-        made it; None where there was no need of one.
-    source, target
-        Contrasts, ``TEM`` or ``SEM``; None where it is not known.
-    card, sha256
-        The translator.
-    scale
-        Its pixels per pixel of the image.
-    segmenter
-        The segmenter that was asked for the contrast, the scale or the mask, with its scale; None
-        where all that was known.
+        uint8 of the same shape: 0 background, 127 myelin, 255 axon; None where there was no need of
+        one.
+    mask_origin
+        Whether it was given or segmented.
+    plan
+        The model, the scale, and how they were found.
     parameters
         As asked for.
     pixel_size
@@ -67,26 +90,42 @@ class Translation:
 
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8] | None
-    source: str | None
-    target: str | None
-    card: Card
-    sha256: str
-    scale: float
-    segmenter: Match | None
-    mask_given: bool
+    mask_origin: Origin | None
+    plan: Plan
     parameters: TranslateParameters
     pixel_size: float | None
 
+    @property
+    def card(self) -> Card:
+        """That of the translator."""
+        return self.plan.card
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the translator per pixel of the image."""
+        return self.plan.scale
+
+    @property
+    def source(self) -> str | None:
+        """Contrast of the source, ``TEM`` or ``SEM``: as found, else as the model's card says."""
+        asked = self.plan.segmenter
+        return (asked.card.contrast if asked else None) or self.card.source
+
+    @property
+    def target(self) -> str | None:
+        """Contrast of the result."""
+        return self.card.contrast
+
     def recipe(self) -> dict[str, Any]:
         """All that is needed to make this result again, as JSON."""
-        asked = self.segmenter
+        asked = self.plan.segmenter
         return {
             "verb": "translate",
             "parameters": self.parameters.model_dump(mode="json")
             | {"model": self.card.name, "pixel_size": self.pixel_size},
-            "model": {"name": self.card.name, "sha256": self.sha256},
+            "model": {"name": self.card.name, "sha256": self.plan.sha256},
             "segmenter": asked and {"name": asked.card.name, "sha256": asked.sha256},
-            "mask": "given" if self.mask_given else "segmented" if self.mask is not None else None,
+            "mask": self.mask_origin,
             "source": self.source,
             "target": self.target,
             "scale": self.scale,
@@ -140,89 +179,101 @@ def translate_steps(
             f"{image.name} needs {image.spatial_shape} and uint8."
         )
     if mask is not None:
-        _check_mask(mask, image)
+        check_mask(mask, image)
     yield Notice(f"Computing on {device.reason}.")
-
-    chosen = None if parameters.model == "auto" else _load(parameters.model, device)
-    diameter, how = parameters.axon_diameter, "as given"
-    if diameter is None and mask is not None:
-        diameter, how = _mask_diameter(mask, image) or None, "as in the mask"
-    segmenter = None
-    if chosen is None or mask is None or diameter is None:
-        segmenter = yield from _ask(image, pixel_size, diameter, device)
-    if chosen is None:
-        chosen = _load(_suitable(segmenter), device)
-    network, card, sha256 = chosen
-    if segmenter is not None:
-        yield _direction(segmenter, card)
-    if network.fixed_tile is not None and parameters.condition == "structure":
-        raise InputError(
-            f"Model '{card.name}' renders masks and nothing else; choose the condition 'mask', or "
-            "another model."
-        )
-    if diameter is None and segmenter is not None and segmenter.card.axon_diameter:
-        diameter, how = segmenter.card.axon_diameter / segmenter.scale, segmenter.reason
-    scale, said = _scale(card, diameter, how)
-    yield said
+    plan = yield from _plan(image, parameters, mask, pixel_size, device)
 
     result = np.zeros(image.spatial_shape, dtype=np.uint8) if out is None else out
-    segmented = mask is None and parameters.condition != "structure"
-    if segmented:
-        mask = np.zeros(image.spatial_shape, dtype=np.uint8)
-    stack = image.spatial_shape[:-2]
-    planes = sorted(image.plane_indices(), key=lambda plane: first is None or plane != first[:-2])
-    phases = len(planes) * (2 if segmented else 1)
-    phase = 0
-    for plane in planes:
-        around = (0, 0) if first is None or plane != first[:-2] else (first[-2], first[-1])
-        grey = _grey(image, plane) if segmented or parameters.condition != "mask" else None
-        if segmented and grey is not None and segmenter is not None:
-            steps = _segment(segmenter, grey, mask[plane], device, parameters.memory, around)
-            yield from _counted(steps, phase, phases, "finding axons and myelin")
-            phase += 1
-        source = Source(
-            image.plane_shape,
-            None if parameters.condition == "structure" else _window(mask, plane),
-            None if parameters.condition == "mask" else grey,
-        )
-
-        steps = render_plane(
-            network,
-            source,
-            _writer(result, plane, card),
-            scale=scale,
-            seed=parameters.seed,
-            plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
-            device=device,
-            memory=parameters.memory,
-            first=around,
-        )
-        yield from _counted(steps, phase, phases, "translating")
-        phase += 1
+    origin: Origin | None = None if mask is None else "given"
+    if mask is None and parameters.condition != "structure":
+        mask, origin = np.zeros(image.spatial_shape, dtype=np.uint8), "segmented"
+    place = first or (0,) * len(image.spatial_shape)
+    planes = sorted(image.plane_indices(), key=lambda plane: plane != place[:-2])
+    for count, plane in enumerate(planes):
+        around = (place[-2], place[-1]) if plane == place[:-2] else (0, 0)
+        steps = _plane(plan, image, plane, mask, origin, result, around)
+        yield from _counted(steps, count, len(planes))
         if plane:
             yield Partial(plane, result[plane])
-    return Translation(
-        result,
-        mask,
-        segmenter.card.contrast if segmenter else card.source,
-        card.contrast,
-        card,
-        sha256,
-        scale,
-        segmenter,
-        mask is not None and not segmented,
-        parameters,
-        pixel_size,
+    return Translation(result, mask, origin, plan, parameters, pixel_size)
+
+
+def _plane(
+    plan: Plan,
+    image: Image,
+    plane: tuple[int, ...],
+    mask: Any,
+    origin: Origin | None,
+    out: Any,
+    first: tuple[int, int],
+) -> Steps[None]:
+    """Translate one plane: first its mask, if it has to be made, then the image."""
+    condition, stack = plan.parameters.condition, image.spatial_shape[:-2]
+    segmented = origin == "segmented"
+    grey = _grey(image, plane) if segmented or condition != "mask" else None
+    if segmented and grey is not None and plan.segmenter is not None:
+        steps = _segment(plan, plan.segmenter, grey, mask[plane], first)
+        yield from _counted(steps, 0, 2, "finding axons and myelin")
+    steps = render_plane(
+        plan.network,
+        Source(
+            image.plane_shape,
+            None if condition == "structure" else _window(mask, plane),
+            None if condition == "mask" else grey,
+        ),
+        _writer(out, plane, plan.card),
+        scale=plan.scale,
+        seed=plan.parameters.seed,
+        plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
+        device=plan.device,
+        memory=plan.parameters.memory,
+        first=first,
     )
+    yield from _counted(steps, int(segmented), 1 + segmented, "translating")
 
 
 # ---------------------------------------------------------------- the model and the scale
 
 
+def model_file(model: str) -> str | Path:
+    """A model's name or file; of the folder of a training run, the model in it."""
+    run = Path(model) / RUN_MODEL
+    return run if run.is_file() else model
+
+
+def _plan(
+    image: Image,
+    parameters: TranslateParameters,
+    mask: Any,
+    pixel_size: float | None,
+    device: Device,
+) -> Steps[Plan]:
+    """Choose the model and the scale, asking the segmenters for what is not known."""
+    loaded = None if parameters.model == "auto" else _load(parameters.model, device)
+    diameter, how = parameters.axon_diameter, "as given"
+    if diameter is None and mask is not None:
+        diameter, how = mask_diameter(mask, image) or None, "as in the mask"
+    segmenter = None
+    if loaded is None or mask is None or diameter is None:
+        segmenter = yield from _ask(image, pixel_size, diameter, device)
+    network, card, sha256 = loaded or _load(_suitable(segmenter), device)
+    if network.fixed_tile is not None and parameters.condition == "structure":
+        raise InputError(
+            f"Model '{card.name}' renders masks and nothing else; choose the condition 'mask', or "
+            "another model."
+        )
+    if segmenter is not None:
+        yield _direction(segmenter, card)
+        if diameter is None and segmenter.card.axon_diameter:
+            diameter, how = segmenter.card.axon_diameter / segmenter.scale, segmenter.reason
+    scale, said = _scale(card, diameter, how)
+    yield said
+    return Plan(network, card, sha256, scale, segmenter, device, parameters)
+
+
 def _load(model: str, device: Device) -> tuple[TileExactNetwork, Card, str]:
     """A translator by name, file or folder of a training run."""
-    run = Path(model) / RUN_MODEL
-    network, card, sha256 = load_network(run if run.is_file() else model, device)
+    network, card, sha256 = load_network(model_file(model), device)
     if card.task != "translation":
         raise InputError(f"Model '{model}' is for {card.task}; choose one for translation.")
     return fold_batch_norm(network), card, sha256
@@ -242,14 +293,26 @@ def _ask(
             yield event
 
 
-def _suitable(segmenter: Match | None) -> str:
-    """Name of the first translator for a contrast."""
+def translators() -> list[Card]:
+    """Cards of the translators that are installed.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     cards = [card for card in available() if card.task == "translation"]
     if not cards:
         raise InputError(
             "No translator is installed; import one with 'axongen models import', or train one "
             "with 'axongen train'."
         )
+    return cards
+
+
+def _suitable(segmenter: Match | None) -> str:
+    """Name of the first translator for a contrast."""
+    cards = translators()
     contrast = segmenter.card.contrast if segmenter else None
     for card in cards:
         if contrast in (None, card.source):
@@ -297,54 +360,6 @@ def _scale(card: Card, diameter: float | None, how: str) -> tuple[float, Notice]
 # ---------------------------------------------------------------- masks
 
 
-def _check_mask(mask: Any, image: Image) -> None:
-    """Refuse what is no mask of this image."""
-    shape = tuple(int(n) for n in mask.shape)
-    if shape != image.spatial_shape:
-        raise InputError(
-            f"The mask has shape {shape} and {image.name} {image.spatial_shape}; take the mask "
-            "that was made from this image."
-        )
-    expected = "0 background, 127 myelin and 255 axon"
-    if np.dtype(mask.dtype).kind not in "ui":
-        raise InputError(f"The mask of {image.name} is of type {mask.dtype}; it needs {expected}.")
-    rows = max(1, _CHECKED // shape[-1])
-    for plane in image.plane_indices():
-        for start in range(0, shape[-2], rows):
-            window = np.asarray(mask[(*plane, slice(start, start + rows))])
-            stray = window[~np.isin(window, VALUES)]
-            if stray.size:
-                raise InputError(
-                    f"The mask of {image.name} holds the value {stray[0]}, where {expected} are "
-                    "expected; labels that number the fibres are no mask."
-                )
-
-
-def _mask_diameter(mask: Any, image: Image) -> float:
-    """Median axon diameter (px) of a mask, by its middle plane; 0 if there are no axons.
-
-    A large plane is measured in parts, from the middle on, until axons are found.
-    """
-    planes = list(image.plane_indices())
-    height, width = image.plane_shape
-    for plane in sorted(planes, key=lambda plane: abs(planes.index(plane) - len(planes) // 2)):
-        for row in _from_middle(height):
-            for column in _from_middle(width):
-                window = np.asarray(mask[(*plane, row, column)])
-                diameter = median_axon_diameter([window == AXON])
-                if diameter:
-                    return diameter
-    return 0.0
-
-
-def _from_middle(length: int) -> list[slice]:
-    """Parts of an axis, the one in the middle first."""
-    start = max(0, (length - _MEASURED_SIDE) // 2) % _MEASURED_SIDE
-    edges = [0, *range(start, length, _MEASURED_SIDE), length]
-    parts = [slice(a, b) for a, b in pairwise(edges) if b > a]
-    return sorted(parts, key=lambda part: abs(part.start + part.stop - length))
-
-
 def _window(mask: Any, plane: tuple[int, ...]) -> Read:
     return lambda rows, columns: np.asarray(mask[(*plane, rows, columns)])
 
@@ -364,11 +379,10 @@ def _grey(image: Image, plane: tuple[int, ...]) -> Read:
 
 
 def _segment(
+    plan: Plan,
     segmenter: Match,
     grey: Read,
     mask: npt.NDArray[np.uint8],
-    device: Device,
-    memory: int,
     first: tuple[int, int],
 ) -> Steps[None]:
     """Write the classes of one plane into a mask, tile by tile."""
@@ -382,17 +396,18 @@ def _segment(
         write,
         (mask.shape[0], mask.shape[1]),
         scale=segmenter.scale,
-        device=device,
-        memory=memory,
+        device=plan.device,
+        memory=plan.parameters.memory,
         activation=fibre_probabilities,
         first=first,
     )
 
 
-def _counted(steps: Steps[None], phase: int, phases: int, message: str) -> Steps[None]:
-    """The events of one of several phases, with progress over all of them."""
+def _counted(steps: Steps[None], part: int, parts: int, message: str = "") -> Steps[None]:
+    """The events of one of several parts, with progress over all of them."""
     for event in steps:
         if isinstance(event, Progress):
-            yield Progress(phase * event.total + event.done, phases * event.total, message)
+            done, total = part * event.total + event.done, parts * event.total
+            yield Progress(done, total, message or event.message)
         else:
             yield event

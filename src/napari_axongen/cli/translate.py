@@ -1,0 +1,107 @@
+"""``axongen translate``: micrographs in the other microscope's contrast."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.parameters import TranslateParameters
+
+from .console import FAILED, each, follow, say
+from .inputs import MASK, Masks, distinct, expand
+from .options import with_options
+
+
+@with_options(TranslateParameters)
+def translate(
+    images: Annotated[
+        list[Path], typer.Argument(help="Images; folders and patterns in quotes, too.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the results; made if it is missing.")],
+    parameters: TranslateParameters,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Mask of the image: 0 background, 127 myelin, 255 axon. For several images a "
+            "folder or a pattern in quotes, in which the mask of NAME.tif is called "
+            "NAME_seg-axonmyelin....png or NAME.png. Omitted, a segmenter makes it."
+        ),
+    ] = None,
+) -> None:
+    """Render micrographs in the other microscope's contrast.
+
+    Writes NAME_sem.tif (or NAME_tem.tif), its mask NAME_sem_seg-axonmyelin.png (0 background, 127
+    myelin, 255 axon), both at the size of the image, and the recipe NAME_sem.json. Masks of stacks
+    are .tif files with all planes.
+    """
+    paths = distinct(expand(images), "sem.tif or ..._tem.tif")
+    _check(parameters)
+    masks = None if mask is None else Masks(mask, len(paths))
+    sources = {path.absolute() for path in paths}
+
+    def work(path: Path) -> None:
+        _translate(path, masks, out, parameters, sources)
+
+    if each(paths, work):
+        raise typer.Exit(FAILED)
+
+
+def _check(parameters: TranslateParameters) -> None:
+    """Find out before the first file what would fail for all of them."""
+    from napari_axongen.core.device import choose_device
+    from napari_axongen.core.models import load_card
+    from napari_axongen.core.translation import model_file, translators
+
+    try:
+        choose_device(parameters.device)
+        if parameters.model == "auto":
+            translators()
+        else:
+            load_card(model_file(parameters.model))
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _translate(
+    path: Path,
+    masks: Masks | None,
+    out: Path,
+    parameters: TranslateParameters,
+    sources: set[Path],
+) -> None:
+    from napari_axongen.core.files import read_image, read_mask, write_image, write_text
+    from napari_axongen.core.translation import translate_steps
+
+    if path.is_dir():
+        raise InputError(f"{path} holds no image; name the image files.")
+    image = read_image(path, parameters.pixel_size)
+    mask = None
+    if masks is not None:
+        file = masks.of(path)
+        mask = read_mask(file)
+        if mask.shape != image.spatial_shape:
+            raise InputError(
+                f"{file} is of size {mask.shape} and {path.name} of {image.spatial_shape}; take "
+                "the mask that was made from this image."
+            )
+    result = follow(translate_steps(image, parameters, mask), path.name)
+    stem = f"{path.stem}_{(result.target or 'translated').lower()}"
+    target = out / f"{stem}.tif"
+    if target.absolute() in sources:
+        raise InputError(
+            f"{target} is one of the images to translate; write into another folder than theirs."
+        )
+    write_image(target, result.image, result.pixel_size)
+    typer.echo(target)
+    if result.mask is None:
+        say(f"{path.name}: without a mask in the condition, no mask is written.")
+    else:
+        label = out / f"{stem}{MASK}.{'png' if result.mask.ndim == 2 else 'tif'}"
+        write_image(label, result.mask, result.pixel_size)
+        typer.echo(label)
+    recipe = {"image": path.name, **result.recipe()}
+    write_text(out / f"{stem}.json", json.dumps(recipe, indent=2) + "\n")
