@@ -24,6 +24,7 @@ from napari_axongen.core.training.adversarial import (
     feature_matching,
     generator_loss,
 )
+from napari_axongen.core.training.classic import ClassicTask
 from napari_axongen.core.training.translator import TranslationTask
 
 ANIMALS = ("sub-a", "sub-b")
@@ -132,6 +133,36 @@ def test_it_learns_the_grey_values_of_the_target(folders: dict[str, Path]) -> No
     assert after["critic"] < 0.8 * before["critic"]
 
 
+def test_classic_learns_by_its_own_losses_and_resumes(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    classic = recipe(
+        folders,
+        network={"name": "classic", "width": 4, "depth": 5},
+        data={"root": str(folders["SEM"]), "train": ["sub-a"], "validation": ["sub-b"]},
+        optimisation={"steps": 40, "batch": 2, "crop": 32, "learning_rate": 2e-3},
+        validate_every=10,
+    )
+    steps = train_steps(classic, tmp_path, device="cpu")
+    for event in steps:
+        if isinstance(event, Metrics) and event.step == 20:
+            break
+    steps.close()
+    path = run(train_steps(classic, tmp_path, resume=True, device="cpu"))
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [entry["step"] for entry in history] == [10, 20, 30, 40]
+    assert history[-1]["val_l1"] < history[0]["val_l1"]
+    network, card, _ = load_network(path)
+    assert network.fixed_tile == 32
+    assert card.network["name"] == "classic"
+
+
+def test_classic_refuses_crops_that_are_no_multiple_of_its_tile(folders: dict[str, Path]) -> None:
+    wrong = recipe(folders, network={"name": "classic", "width": 4, "depth": 6})
+    with pytest.raises(InputError, match="64 px"):
+        ClassicTask(wrong, choose_device("cpu"))
+
+
 def test_an_unknown_animal_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
     data = {"root": str(folders["SEM"]), "train": ["sub-a", "sub-x"]}
     with pytest.raises(InputError, match="sub-x"):
@@ -139,15 +170,12 @@ def test_an_unknown_animal_is_named(folders: dict[str, Path], tmp_path: Path) ->
 
 
 def test_an_image_without_axons_is_named(folders: dict[str, Path]) -> None:
-    tall = recipe(folders)
-    task = TranslationTask(tall, choose_device("cpu"))
-    assert all(len(plane.grey.shape) == 2 for plane in task.targets)
     mask = next((folders["TEM"] / "derivatives").rglob("sub-b*.png"))
     kept = mask.read_bytes()
     skimage.io.imsave(mask, np.zeros((128, 128), np.uint8), check_contrast=False)
     try:
         with pytest.raises(InputError, match="sub-b_TEM"):
-            TranslationTask(tall, choose_device("cpu"))
+            TranslationTask(recipe(folders), choose_device("cpu"))
     finally:
         mask.write_bytes(kept)
 

@@ -6,11 +6,27 @@ mean of its two losses, then the generator on its own.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_axongen.core.conditioning import condition, to_output
+from napari_axongen.core.datasets.augment import random_crop
+from napari_axongen.core.device import Device
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.models.store import save_model
+from napari_axongen.core.networks import TileExactNetwork, build
+from napari_axongen.core.networks.classic import ClassicDiscriminator
+
+from .planes import Plane, load_planes, told_of, translator_card
+from .recipe import TranslationRecipe
+
 LEARNING_RATE = 2e-4
+"""The reference's; a recipe says its own."""
+
 BETAS = (0.5, 0.999)
 L1_WEIGHT = 100.0
 
@@ -36,3 +52,91 @@ def generator_loss(fake: Tensor, made: Tensor, image: Tensor) -> Tensor:
     """
     fooled = functional.binary_cross_entropy_with_logits(fake, torch.ones_like(fake))
     return fooled + L1_WEIGHT * functional.l1_loss(made, image)
+
+
+class ClassicTask:
+    """Mask to image, on the target's images alone, as the reference trains it.
+
+    The source's images, the losses and the conditions of the recipe are not used.
+
+    Parameters
+    ----------
+    recipe
+        Of the network ``classic``; crops must be multiples of its tile. Its data is read here.
+    device
+        Where to train.
+    """
+
+    def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.seed)
+        try:
+            self.generator = build(recipe.network)
+        except ValueError as error:
+            raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        if recipe.optimisation.crop % self.generator.stride:
+            raise InputError(
+                f"Recipe '{recipe.name}': crops of {recipe.optimisation.crop} px are no multiple "
+                f"of the network's tile of {self.generator.stride} px."
+            )
+        self.modules: dict[str, nn.Module] = {
+            "generator": self.generator.to(device.torch),
+            "discriminator": ClassicDiscriminator(width=int(recipe.network.get("width", 64))).to(
+                device.torch
+            ),
+        }
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            name: torch.optim.Adam(
+                module.parameters(), lr=recipe.optimisation.learning_rate, betas=BETAS
+            )
+            for name, module in self.modules.items()
+        }
+        self.targets = load_planes(recipe.data, recipe.axon_diameter)
+
+    def step(self, step: int) -> dict[str, float]:
+        """Train discriminator and generator, in this order, on the batch of this step."""
+        generator, discriminator = (self.modules[n].train() for n in ("generator", "discriminator"))
+        told, image = self._batch(step)
+        made = generator(told)
+        judged = discriminator_loss(discriminator(told, image), discriminator(told, made.detach()))
+        self._descend("discriminator", judged)
+        discriminator.requires_grad_(False)
+        loss = generator_loss(discriminator(told, made), made, image)
+        discriminator.requires_grad_(True)
+        self._descend("generator", loss)
+        return {"loss": loss.item(), "discriminator": judged.item()}
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        self.optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimisers[name].step()
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        setting, rng = self.recipe.optimisation, np.random.default_rng((self.recipe.seed, step))
+        crops = []
+        for _ in range(setting.batch):
+            plane = self.targets.draw(rng)
+            crops.append(
+                random_crop(plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng)
+            )
+        image = to_output(torch.stack([x for x, _ in crops])).to(self.device.torch)
+        classes = torch.stack([y for _, y in crops]).to(self.device.torch)
+        return condition(classes, None, torch.zeros_like(image)), image
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """L1 distance to the held-out images of the target; nothing where there are none."""
+        generator = self.generator.eval()
+        distances = [self._distance(generator, plane) for plane in self.targets.held_out]
+        return {"val_l1": float(np.mean(distances))} if distances else {}
+
+    def _distance(self, generator: TileExactNetwork, plane: Plane) -> float:
+        height, width = plane.classes.shape
+        made = generator(told_of(plane, generator.stride)["mask"].to(self.device.torch))
+        difference = made[0, 0, :height, :width].cpu() - to_output(plane.grey)
+        return float(difference.abs().mean())
+
+    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+        """Write the generator with its card."""
+        card = translator_card(self.recipe, self.targets, self.device.torch.type, history)
+        save_model(path, self.generator, card, "float16")

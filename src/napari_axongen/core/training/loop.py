@@ -136,14 +136,17 @@ def train_steps(
     recipe: AnyRecipe, out: Path | str, resume: bool = False, device: str = "auto"
 ) -> Steps[Path]:
     """Train what a recipe describes: see `train`."""
-    from .segmenter import SegmentationTask  # a task knows the loop, not the loop its tasks
+    from .classic import ClassicTask  # a task knows the loop, not the loop its tasks
+    from .segmenter import SegmentationTask
     from .translator import TranslationTask
 
     chosen = choose_device(device)
     yield Notice(f"Training {recipe.name} on {chosen.reason}.")
     task: Task
-    if isinstance(recipe, TranslationRecipe):
-        task = TranslationTask(recipe, chosen)
-    else:
+    if not isinstance(recipe, TranslationRecipe):
         task = SegmentationTask(recipe, chosen)
+    elif recipe.network.get("name") == "classic":
+        task = ClassicTask(recipe, chosen)
+    else:
+        task = TranslationTask(recipe, chosen)
     return (yield from train(task, recipe, Path(out), resume))

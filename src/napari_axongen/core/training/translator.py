@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,27 +25,16 @@ from napari_axongen.core.conditioning import (
     condition,
     from_output,
     gradients,
-    noise_window,
     to_output,
 )
 from napari_axongen.core.datasets.augment import Augmentation, random_crop, vary_greys
-from napari_axongen.core.datasets.sources import (
-    LabelledImage,
-    data_folder,
-    load_bids,
-    split_by_animal,
-)
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
-from napari_axongen.core.image import intensity_range
-from napari_axongen.core.matching import median_axon_diameter
-from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork, UNet, build
 from napari_axongen.core.networks.discriminator import PatchDiscriminator
 from napari_axongen.core.segmentation import CLASSES
-from napari_axongen.core.tiling import resample_image
 
 from .adversarial import (
     differentiable_augment,
@@ -57,19 +45,11 @@ from .adversarial import (
 )
 from .averaging import follow_weights
 from .losses import segmentation_loss
-from .recipe import Animals, TranslationRecipe
+from .planes import load_planes, told_of, translator_card
+from .recipe import TranslationRecipe
 
 _CRITIC_RATE = 2e-3
-_LOOK = 640  # side, in working pixels, of the part of a held-out image that is looked at
 _CRITIC_STEPS = 300  # until what the segmenter says counts in full
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """An image at the working scale: normalised grey values (H, W) and classes (H, W)."""
-
-    grey: Tensor
-    classes: Tensor
 
 
 @dataclass(frozen=True)
@@ -116,9 +96,8 @@ class TranslationTask:
             ),
             "critic": torch.optim.AdamW(self.modules["critic"].parameters(), lr=_CRITIC_RATE),
         }
-        self.targets, _, self.grey_range = _planes(recipe.data, recipe.axon_diameter)
-        self.sources, held_out, _ = _planes(recipe.sources, recipe.axon_diameter)
-        self.held_out = [_middle(plane) for plane in held_out]
+        self.targets = load_planes(recipe.data, recipe.axon_diameter)
+        self.sources = load_planes(recipe.sources, recipe.axon_diameter)
 
     # ------------------------------------------------------------ a step
 
@@ -217,9 +196,8 @@ class TranslationTask:
         half = max(1, setting.batch // 2)
         real, classes, conditions = [], [], []
         for planes in (self.targets, self.sources):
-            chances = np.sqrt([plane.classes.numel() for plane in planes])
             for _ in range(half):
-                plane = planes[rng.choice(len(planes), p=chances / chances.sum())]
+                plane = planes.draw(rng)
                 x, truth = random_crop(
                     plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng
                 )
@@ -257,8 +235,8 @@ class TranslationTask:
         critic, average = self.modules["critic"].eval(), self.modules["average"]
         assert isinstance(average, TileExactNetwork)
         scores: dict[str, list[float]] = {}
-        for plane in self.held_out:
-            for name, told in _conditions(plane, average.stride).items():
+        for plane in self.sources.held_out:
+            for name, told in told_of(plane, average.stride).items():
                 made = average(told.to(self.device.torch))
                 height, width = plane.classes.shape
                 found = critic(from_output(made)).argmax(1)[0, :height, :width].cpu()
@@ -269,26 +247,7 @@ class TranslationTask:
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged generator with its card."""
-        recipe = self.recipe
-        card = Card(
-            name=recipe.name,
-            title=recipe.title,
-            description=recipe.description,
-            task="translation",
-            contrast=recipe.contrast,
-            source=recipe.source,
-            network=recipe.network,
-            classes=list(CLASSES),
-            axon_diameter=recipe.axon_diameter,
-            grey_range=self.grey_range,
-            training={
-                "recipe": recipe.model_dump(mode="json"),
-                "images": len(self.targets),
-                "licence": sorted({recipe.data.licence, recipe.sources.licence}),
-                "device": self.device.torch.type,
-            },
-            metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
-        )
+        card = translator_card(self.recipe, self.targets, self.device.torch.type, history)
         save_model(path, self.modules["average"], card, "float16")
 
 
@@ -299,57 +258,3 @@ _VARIED = Augmentation(noise=0.08, blur=1.0)
 def _rate(step: int, steps: int, warm_up: int) -> float:
     """Part of the learning rate: a rise, a plateau, and over the last third a fall to zero."""
     return min(1.0, (step + 1) / (warm_up + 1), 3 * (steps - step) / steps)
-
-
-def _middle(plane: _Plane) -> _Plane:
-    """The middle of a plane: enough to see how training goes."""
-    rows, columns = (
-        slice(max(0, n - _LOOK) // 2, max(0, n - _LOOK) // 2 + min(n, _LOOK))
-        for n in plane.classes.shape
-    )
-    return _Plane(plane.grey[rows, columns], plane.classes[rows, columns])
-
-
-def _conditions(plane: _Plane, stride: int) -> dict[str, Tensor]:
-    """What a translator may be told of a plane, padded to its stride."""
-    height, width = plane.classes.shape
-    padding = (0, -width % stride, 0, -height % stride)
-    grey = functional.pad(plane.grey[None, None], padding, mode="replicate")
-    classes = functional.pad(plane.classes[None, None].float(), padding, mode="replicate")[0].long()
-    magnitudes = gradients(grey)
-    structure = Ranks.of(magnitudes).apply(magnitudes)
-    noise = noise_window(0, 0, slice(0, grey.shape[2]), slice(0, grey.shape[3]))
-    return {
-        "mask": condition(classes, None, noise),
-        "both": condition(classes, structure, noise),
-        "structure": condition(None, structure, noise),
-    }
-
-
-def _planes(
-    animals: Animals, axon_diameter: float
-) -> tuple[list[_Plane], list[_Plane], tuple[float, float]]:
-    """Training and validation planes at the working scale, and the usual grey range in 0..255."""
-    images = load_bids(data_folder(animals.root))
-    chosen = [image for image in images if image.animal in (*animals.train, *animals.validation)]
-    missing = sorted({*animals.train, *animals.validation} - {image.animal for image in chosen})
-    if missing:
-        raise InputError(f"{animals.root} has no animal {', '.join(missing)}; mend the recipe.")
-    train, held_out = split_by_animal(chosen, animals.validation)
-    ranges = [intensity_range(image.image, ()) for image in train]
-    low, high = (float(np.median([getattr(r, end) for r in ranges])) for end in ("low", "high"))
-    made: list[Any] = [
-        [_plane(image, axon_diameter) for image in images] for images in (train, held_out)
-    ]
-    return made[0], made[1], (low, high)
-
-
-def _plane(image: LabelledImage, axon_diameter: float) -> _Plane:
-    diameter = median_axon_diameter([image.classes == CLASSES.index("axon")])
-    if diameter == 0:
-        raise InputError(f"The mask of {image.image.name} holds no axon; leave this image out.")
-    scale = axon_diameter / diameter
-    grey = intensity_range(image.image, ()).normalise(image.image.read(()))
-    one_hot = np.stack([image.classes == k for k in range(CLASS_COUNT)]).astype(np.float32)
-    classes = resample_image(one_hot, scale).argmax(0)
-    return _Plane(torch.from_numpy(resample_image(grey, scale)), torch.from_numpy(classes))
