@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from napari.layers import Layer
 
 from napari_axongen.bridge import samples
 from napari_axongen.bridge.layers import pixel_size, why_not
+from napari_axongen.bridge.pairs import labelled_pairs
 from napari_axongen.bridge.recipes import as_command, as_python
 from napari_axongen.bridge.settings import preference
+from napari_axongen.bridge.translating import contrast_of
+from napari_axongen.core.errors import InputError
 
 
 def test_preferences_are_read(plugin_settings, npe2pm):
@@ -46,6 +50,25 @@ def test_samples_are_calibrated_and_have_their_truth(sample, monkeypatch):
     assert (fibres[axon > 0] > 0).all()
     assert ((axon | myelin)[fibres > 0] > 0).all()
     assert fibres.max() > 1
+
+
+@pytest.mark.parametrize("sample", [samples.tem_micrograph, samples.sem_micrograph])
+def test_micrographs_from_nothing_have_their_labels(sample, monkeypatch, translators):
+    monkeypatch.setattr(samples, "FIELD_SHAPE", (160, 200))
+    image, *labels = (Layer.create(*data) for data in sample())
+    assert why_not(image) is None
+    assert image.data.shape == (160, 200)
+    assert image.source.path is None
+    (pair,) = labelled_pairs([image, *labels])
+    assert pair.pixel_size == pytest.approx(pixel_size(image).um)
+    assert np.asarray(pair.axon).any()
+    assert contrast_of(image, []) == image.name[:3]
+
+
+def test_a_sample_without_its_model_says_so(monkeypatch, translators, tmp_path):
+    monkeypatch.setenv("AXONGEN_MODELS", str(tmp_path / "none"))
+    with pytest.raises(InputError, match="No model that makes TEM"):
+        samples.tem_micrograph()
 
 
 def test_recipe_as_text_runs_again():

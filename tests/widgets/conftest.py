@@ -105,8 +105,6 @@ class Renderer:
         self.error = None
 
     def steps(self, image, parameters, mask=None, *, out, first):
-        from napari_axongen.core.translation import Translation
-
         self.images.append(image)
         self.parameters.append(parameters)
         self.masks.append(mask)
@@ -138,11 +136,15 @@ class Renderer:
                 for plane in planes:
                     grey = image.read(plane)
                     mask[plane] = 255 * (grey == AXON) + 127 * (grey == MYELIN)
-            card = SimpleNamespace(name="tem-to-sem")
-            return Translation(
-                out, mask, "TEM", "SEM", card, "0" * 64, 1.0, None, given, parameters,
-                image.pixel_size,
-            )  # fmt: skip
+            recipe = {
+                "verb": "translate",
+                "parameters": parameters.model_dump(mode="json")
+                | {"model": "tem-to-sem", "pixel_size": image.pixel_size},
+                "mask": "given" if given else "segmented",
+                "source": "TEM",
+                "target": "SEM",
+            }
+            return SimpleNamespace(image=out, mask=mask, target="SEM", recipe=lambda: recipe)
         finally:
             self.closed.set()
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_axongen.core.events import Notice
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Notice, run
 from napari_axongen.core.files import AXON, MYELIN
+from napari_axongen.core.surrogate.em_parameters import Preset
 
+from . import micrographs
 from .layers import UM
+from .micrographs import micrograph, suited
 from .surrogates import layers_of
+from .translating import translators
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -29,9 +34,18 @@ def sem_field() -> list[LayerData]:
     return _field("sem")
 
 
+def tem_micrograph() -> list[LayerData]:
+    """Make a labelled micrograph by the translator that makes TEM."""
+    return _micrograph("tem")
+
+
+def sem_micrograph() -> list[LayerData]:
+    """Make a labelled micrograph by the translator that makes SEM."""
+    return _micrograph("sem")
+
+
 def two_photon_axons() -> list[LayerData]:
     """Make a surrogate two-photon image of axons, with its truth."""
-    from napari_axongen.core.events import run
     from napari_axongen.core.surrogate.generator import generate_steps
     from napari_axongen.core.surrogate.presets import preset
 
@@ -39,7 +53,21 @@ def two_photon_axons() -> list[LayerData]:
     return [item for item in layers_of(made, "Two-photon") if not isinstance(item, Notice)]
 
 
-def _field(contrast: Literal["tem", "sem"]) -> list[LayerData]:
+def _micrograph(contrast: Preset) -> list[LayerData]:
+    card = next((card for card in translators() if card.contrast == contrast.upper()), None)
+    if card is None:
+        raise InputError(
+            f"No model that makes {contrast.upper()} images is installed; import one with "
+            "'axongen models import'."
+        )
+    height, width = FIELD_SHAPE
+    size = {"height": height, "width": width}
+    parameters = suited(contrast, card.axon_diameter).model_copy(update=size)
+    made = run(micrograph(parameters, card.name, seed=0))
+    return micrographs.layers_of(made, f"{contrast.upper()} micrograph")
+
+
+def _field(contrast: Preset) -> list[LayerData]:
     from napari_axongen.core.surrogate.em_fields import em_field
 
     field = em_field(shape=FIELD_SHAPE, contrast=contrast, seed=0)

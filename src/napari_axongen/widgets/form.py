@@ -31,7 +31,15 @@ from .spin import ignore_wheel
 _LARGEST_INT = 2**31 - 1
 
 
-class OptionalNumber(QDoubleSpinBox):
+class FineNumber(QDoubleSpinBox):
+    """A number of which it is not known beforehand how many decimals it needs."""
+
+    def textFromValue(self, value: float) -> str:
+        """No zeros behind the last digit that says something."""
+        return f"{value:.6g}"
+
+
+class OptionalNumber(FineNumber):
     """A number that may be unknown: its lowest step shows a word and means None."""
 
     def __init__(self, unknown: str = "unknown", decimals: int = 6) -> None:
@@ -40,10 +48,6 @@ class OptionalNumber(QDoubleSpinBox):
         self.setRange(0.0, 1e6)
         self.setSpecialValueText(unknown)
         self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-
-    def textFromValue(self, value: float) -> str:
-        """No zeros behind the last digit that says something."""
-        return f"{value:.6g}"
 
     def optional_value(self) -> float | None:
         """The number, or None when unknown."""
@@ -136,8 +140,12 @@ def _editor(field: FieldInfo, value: Any) -> QWidget:
         whole.setSuffix(_unit(field))
         return whole
     if kind in (int, float):
-        number = OptionalNumber("automatic") if optional else QDoubleSpinBox()
-        number.setDecimals(4 if optional else 2)
+        if optional:
+            number = OptionalNumber("automatic", decimals=4)
+        else:
+            fine = low is not None and 0 < low < 0.01
+            number = FineNumber() if fine else QDoubleSpinBox()
+            number.setDecimals(6 if fine else 2)
         number.setSuffix(_unit(field))
         number.setRange(
             0.0 if optional else (-1e9 if low is None else low), 1e9 if high is None else high

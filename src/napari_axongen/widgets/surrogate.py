@@ -28,6 +28,7 @@ from .copying import CopyRecipe
 from .exporting import ExportDialog
 from .fold import Fold
 from .match_panel import MatchPanel
+from .micrograph import open_micrograph_dock
 from .parameter_file import ParameterFile
 from .parts import Dock, Hint, RunRow
 from .preview import Preview
@@ -82,6 +83,8 @@ class SurrogateDock(Dock):
         self.series.setToolTip("Series of frames, with boutons that come and go, and their tracks.")
         self.run = RunRow("Generate", self.generating)
         self.export = RunRow("Export dataset ...", self.exporting, primary=False)
+        self.micrographs = QPushButton("Electron micrographs ...")
+        self.micrographs.setToolTip("Make TEM and SEM images of myelinated fibres, labelled.")
         self.notices = Hint()
         self.queue = LayerQueue(self.viewer, self)
 
@@ -106,6 +109,7 @@ class SurrogateDock(Dock):
         layout.addLayout(below)
         layout.addWidget(self.run)
         layout.addWidget(self.export)
+        layout.addWidget(self.micrographs)
         layout.addWidget(self.notices)
 
     def _connect(self) -> None:
@@ -118,6 +122,7 @@ class SurrogateDock(Dock):
         self.match.matched.connect(self._on_matched)
         self.run.clicked.connect(self.start)
         self.export.clicked.connect(self._ask_export)
+        self.micrographs.clicked.connect(lambda: open_micrograph_dock(self.viewer))
         for job in (self.generating, self.exporting):
             job.notice.connect(self._on_notice)
             job.failed.connect(self.notices.say)

@@ -5,27 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout
 
 from napari_axongen.bridge.layers import image_of, pixel_size, recipe_of, why_not
 from napari_axongen.bridge.segmenting import Output
 from napari_axongen.bridge.settings import preference
-from napari_axongen.bridge.translating import (
-    CONDITIONS,
-    contrast_of,
-    direction,
-    looked_at,
-    suitable,
-    translate,
-    translators,
-)
+from napari_axongen.bridge.translating import CONDITIONS, looked_at, translate
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
 from napari_axongen.core.parameters import TranslateParameters
 
 from .compare import Compare, is_curtain
 from .copying import CopyRecipe
+from .direction import DirectionPicker
 from .fold import Fold
 from .form import OptionalNumber, ParameterForm
 from .mask_picker import MaskPicker
@@ -54,7 +46,6 @@ class TranslateDock(Dock):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._cards = translators()
         self._source: Any = None  # the layer that is, or was last, translated
         self._rendition: Rendition | None = None
         self._notices: list[str] = []
@@ -74,14 +65,7 @@ class TranslateDock(Dock):
             lambda layer: isinstance(layer, ImageLayer) and not is_curtain(layer),
             why_not,
         )
-        self.model = QComboBox()
-        self.model.setToolTip("From which contrast to which; 'auto' finds it from the image.")
-        self.model.addItem("Found from the image", "auto")
-        for card in self._cards:
-            self.model.addItem(f"{direction(card)} ({card.name})", card.name)
-            self.model.setItemData(
-                self.model.count() - 1, card.description, Qt.ItemDataRole.ToolTipRole
-            )
+        self.model = DirectionPicker()
         self.mask = MaskPicker(self.viewer)
         self.condition = QComboBox()
         for name, (title, _) in CONDITIONS.items():
@@ -163,8 +147,7 @@ class TranslateDock(Dock):
         self.mask.set_source(layer)
         if layer is not None:
             self.pixel_size.set_optional_value(pixel_size(layer).um)
-            card = suitable(self._cards, contrast_of(layer, self.viewer.layers))
-            self.model.setCurrentIndex(self.model.findData("auto" if card is None else card.name))
+            self.model.guess(layer, self.viewer.layers)
         self._show_state()
 
     def _on_condition(self) -> None:
@@ -173,7 +156,7 @@ class TranslateDock(Dock):
 
     def _show_state(self) -> None:
         running = self.translating.running
-        ready = self.picker.accepted is not None and bool(self._cards)
+        ready = self.picker.accepted is not None and not self.model.complaint
         self.run.button.setEnabled(running or ready)
         for widget in (self.picker, self.model, self.mask, self.condition, self.seed, self.form):
             widget.setEnabled(not running)
@@ -181,10 +164,8 @@ class TranslateDock(Dock):
         made = None if running or self._rendition is None else self._rendition.layer
         self.compare.set_layers(self._source, made)
         self.copy.setEnabled(made is not None)
-        if not self._cards:
-            self.notices.say(
-                "No translation model is installed; import one with 'axongen models import'."
-            )
+        if self.model.complaint:
+            self.notices.say(self.model.complaint)
 
     # ------------------------------------------------------------ the run
 
@@ -209,9 +190,8 @@ class TranslateDock(Dock):
         self.compare.reset()
         self._notices.clear()
         self.notices.say("")
-        target = {card.name: card.contrast for card in self._cards}.get(parameters.model)
         self._source, self._done, self._ended = layer, 0.0, "Cancelled."
-        self._rendition = rendition = Rendition(self.viewer, layer, target, self)
+        self._rendition = rendition = Rendition(self.viewer, layer, self.model.target, self)
         mask = None if self.mask.mask is None else self.mask.mask.reader()
         first = looked_at(layer, self.viewer.dims.point)
         self.translating.start(lambda: translate(image, parameters, mask, rendition.out, first))

@@ -1,0 +1,150 @@
+"""Electron micrographs out of nothing: laid out, rendered by a translator, labelled exactly."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_axongen.core.events import Notice, Partial, Steps
+from napari_axongen.core.files import AXON, MYELIN
+from napari_axongen.core.image import Image
+from napari_axongen.core.parameters import TranslateParameters
+from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters, Preset
+
+from .layers import RECIPE, UM
+from .segmenting import Output
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+VERB = "generate_micrographs"
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """A picture with its exact answer, all (Y, X).
+
+    Attributes
+    ----------
+    image
+        uint8 grey values.
+    classes
+        uint8: 0 background, 127 myelin, 255 axon.
+    labels
+        int32 numbers of the fibres.
+    pixel_size
+        um.
+    recipe
+        What made it.
+    """
+
+    image: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int32]
+    pixel_size: float
+    recipe: dict[str, Any]
+
+    def outputs(self) -> Iterator[Output]:
+        """Its labels, from the bottom of the layer list to its top."""
+        yield Output("myelin", (self.classes == MYELIN).view(np.uint8))
+        yield Output("axon", (self.classes == AXON).view(np.uint8))
+        yield Output("fibres", self.labels)
+
+    def keywords(self, name: str) -> dict[str, Any]:
+        """Of the image's layer."""
+        return {
+            "name": name,
+            "colormap": "gray",
+            "contrast_limits": (0, 255),
+            "scale": (self.pixel_size,) * 2,
+            "units": (UM, UM),
+            "axis_labels": ("y", "x"),
+            "metadata": {RECIPE: {**self.recipe, "output": "image"}},
+        }
+
+
+def suited(preset: Preset, axon_diameter: float | None) -> EmFibreParameters:
+    """A preset at the pixel size at which a translator works: nothing is enlarged afterwards.
+
+    Parameters
+    ----------
+    preset
+        Tissue.
+    axon_diameter
+        Median axon diameter (px) that the translator knows; None: the preset's own pixel size.
+    """
+    parameters = PRESETS[preset]
+    if axon_diameter:
+        spread = parameters.diameter_sd / parameters.diameter_mean
+        median = parameters.diameter_mean / math.hypot(1, spread)  # of a log-normal law
+        size = float(f"{median / axon_diameter:.2g}")
+        parameters = parameters.model_copy(update={"pixel_size": size})
+    return parameters
+
+
+def micrograph(
+    parameters: EmFibreParameters, model: str, seed: int, device: str = "auto"
+) -> Steps[Micrograph]:
+    """Lay out fibres and render them; imports torch.
+
+    Parameters
+    ----------
+    parameters
+        What to lay out.
+    model
+        Name of the translator.
+    seed
+        Of layout and texture.
+    device
+        Where to compute.
+
+    Yields
+    ------
+    what `core.translation.translate_steps` yields but planes; in the end a `Partial` with the
+    result, and one for each `Output`.
+    """
+    # napari would, on the GUI thread, with its first Labels layer
+    importlib.import_module("pandas")
+    from napari_axongen.core.surrogate.em_layout import em_fibres, shortfall
+    from napari_axongen.core.translation import translate_steps
+
+    layout = em_fibres(parameters, seed)
+    short = shortfall(layout, parameters)
+    if short:
+        yield Notice(short, "warning")
+    # the mask says all: the picture that is translated stays empty
+    nothing = np.broadcast_to(np.uint8(0), layout.classes.shape)
+    chosen = TranslateParameters(model=model, seed=seed, device=device)
+    empty = Image(nothing, "YX", layout.pixel_size, "the layout")
+    made = yield from translate_steps(empty, chosen, layout.classes)
+    rendered = made.recipe()
+    recipe = {
+        "verb": VERB,
+        "parameters": parameters.model_dump(mode="json"),
+        "seed": seed,
+        "target": rendered["target"],
+        "model": rendered["model"],
+        "version": rendered["version"],
+    }
+    result = Micrograph(made.image, layout.classes, layout.labels, layout.pixel_size, recipe)
+    yield Partial((), result)
+    for output in result.outputs():
+        yield Partial((), output)
+    return result
+
+
+def layers_of(made: Micrograph, name: str) -> list[LayerData]:
+    """The layers of a micrograph: the picture, and its labels, which are hidden."""
+    layers: list[LayerData] = [(made.image, made.keywords(name), "image")]
+    place = {key: made.keywords(name)[key] for key in ("scale", "units", "axis_labels")}
+    for output in made.outputs():
+        recipe = {**made.recipe, "output": output.name, "source": name}
+        look = {"name": f"{name} {output.name}", "visible": False, "metadata": {RECIPE: recipe}}
+        layers.append((output.values, {**look, **place}, "labels"))
+    return layers
