@@ -46,3 +46,12 @@ def test_the_memory_layout_suits_the_device(monkeypatch: pytest.MonkeyPatch) -> 
     pretend(monkeypatch, cuda=True, mps=True)
     assert choose_device("cpu").memory_format == torch.channels_last
     assert choose_device("mps").memory_format == torch.contiguous_format
+
+
+def test_a_cpu_computes_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = torch.nn.Conv2d(1, 1, 3), torch.ones(1, 1, 8, 8)
+    with choose_device("cpu").mixed_precision():
+        assert layer(x).dtype == torch.float32
+    pretend(monkeypatch, cuda=True, mps=False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    assert choose_device("cuda").mixed_precision().fast_dtype == torch.bfloat16  # type: ignore[attr-defined]

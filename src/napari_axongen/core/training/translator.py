@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,66 +104,26 @@ class TranslationTask:
 
     def step(self, step: int) -> dict[str, float]:
         """Train critic, discriminator and generator, in this order, on the batch of this step."""
-        setting, weights = self.recipe.optimisation, self.recipe.losses
+        setting = self.recipe.optimisation
         for name in ("generator", "discriminator"):
             for group in self.optimisers[name].param_groups:
                 group["lr"] = setting.learning_rate * _rate(step, setting.steps, setting.warm_up)
         rng = np.random.default_rng((self.recipe.seed, step))
         batch = self._batch(rng)
-        learnt = {}
+        losses = {}
         if step % 2 == 0:  # it learns fast enough
-            learnt["critic"] = self._train_critic(batch, rng)
+            losses["critic"] = self._train_critic(batch, rng)
+        made = self._run("generator", batch.condition).float()
+        real, fake = self._shown(batch, made, rng)
+        losses["discriminator"] = self._train_discriminator(real, fake.detach())
+        losses |= self._train_generator(batch, made, real, fake, min(1, step / _CRITIC_STEPS))
+        follow_weights(self.modules["average"], self.modules["generator"], step, setting.average)
+        return losses
 
-        generator, discriminator = self.modules["generator"], self.modules["discriminator"]
-        made = generator(batch.condition)
-        half = len(batch.real)
-        # The mask is shown with pairs alone: the source's masks would give its images away.
-        shown = torch.from_numpy(rng.random(half) < 0.5).to(self.device.torch)
-        real = self._judged(batch.real, batch.classes[:half], shown)
-        fake = torch.cat(
-            [
-                self._judged(made[:half], batch.classes[:half], shown),
-                self._judged(made[half:], batch.classes[half:], torch.zeros_like(shown)),
-            ]
-        )
-        state = rng.bit_generator.state
-        real = differentiable_augment(real, rng)
-        after = rng.bit_generator.state
-        rng.bit_generator.state = state  # pairs are changed alike
-        fake_pairs = differentiable_augment(fake[:half], rng)
-        rng.bit_generator.state = after
-        fake = torch.cat([fake_pairs, differentiable_augment(fake[half:], rng)])
-
-        verdict_real = discriminator(real)
-        loss = discriminator_loss(verdict_real[-1], discriminator(fake.detach())[-1])
-        self._descend("discriminator", loss)
-
-        discriminator.requires_grad_(False)
-        seen_real, seen_fake = discriminator(real), discriminator(fake)
-        adversarial = generator_loss(seen_fake[-1])
-        matching = feature_matching(seen_real[:-1], [layer[:half] for layer in seen_fake[:-1]])
-        discriminator.requires_grad_(True)
-        grey = functional.l1_loss(low_pass(made[:half]), low_pass(batch.real))
-        pixel = functional.l1_loss(made[:half], batch.real)
-        segmentation = self._criticised(made[half:], batch.classes[half:])
-        trust = min(1.0, step / _CRITIC_STEPS)
-        total = (
-            weights.adversarial * adversarial
-            + weights.matching * matching
-            + weights.grey * grey
-            + weights.pixel * pixel
-            + weights.segmentation * trust * segmentation
-        )
-        self._descend("generator", total)
-        follow_weights(self.modules["average"], generator, step, setting.average)
-        return {
-            "loss": total.item(),
-            "discriminator": loss.item(),
-            "adversarial": adversarial.item(),
-            "matching": matching.item(),
-            "grey": grey.item(),
-            "segmentation": segmentation.item(),
-        } | learnt
+    def _run(self, name: str, x: Tensor) -> Any:
+        """A module on a batch: in bfloat16 where it convolves, on a GPU that has it."""
+        with self.device.mixed_precision():
+            return self.modules[name](x)
 
     def _descend(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]
@@ -170,24 +131,68 @@ class TranslationTask:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
-    def _judged(self, image: Tensor, classes: Tensor, shown: Tensor) -> Tensor:
-        mask = functional.one_hot(classes, CLASS_COUNT).movedim(-1, 1) * shown.view(-1, 1, 1, 1)
-        return torch.cat([image, mask.to(image)], 1)
+    def _shown(
+        self, batch: _Batch, made: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """What the discriminator is shown: real images (n), and made ones (2 n), pairs first.
+
+        The mask is shown with some of the pairs, never with the source's: their masks alone would
+        give them away.
+        """
+        half = len(batch.real)
+        shown = torch.from_numpy(rng.random(half) < 0.5).to(made.device)
+        one_hot = functional.one_hot(batch.classes, CLASS_COUNT).movedim(-1, 1).to(made)
+        mask = one_hot * torch.cat([shown, torch.zeros_like(shown)]).view(-1, 1, 1, 1)
+        key = int(rng.integers(2**62))  # pairs are changed alike
+        real = torch.cat([batch.real, mask[:half]], 1)
+        fake = torch.cat([made, mask], 1)
+        pairs, others = (
+            differentiable_augment(part, np.random.default_rng(key + index))
+            for index, part in enumerate((fake[:half], fake[half:]))
+        )
+        return differentiable_augment(real, np.random.default_rng(key)), torch.cat([pairs, others])
 
     def _train_critic(self, batch: _Batch, rng: np.random.Generator) -> float:
         """One step of the segmenter on the target's images, their grey values varied."""
-        critic = self.modules["critic"].train()
+        self.modules["critic"].train()
         x = torch.cat([vary_greys(from_output(x[None]).cpu(), _VARIED, rng) for x in batch.real])
-        loss = segmentation_loss(critic(x.to(batch.real)), batch.classes[: len(batch.real)])
+        logits = self._run("critic", x.to(batch.real))
+        loss = segmentation_loss(logits.float(), batch.classes[: len(batch.real)])
         self._descend("critic", loss)
         return loss.item()
 
-    def _criticised(self, made: Tensor, classes: Tensor) -> Tensor:
-        """How far what the segmenter sees in made images is from the masks they were made from."""
-        critic = self.modules["critic"].eval().requires_grad_(False)
-        loss = segmentation_loss(critic(from_output(made)), classes)
-        critic.requires_grad_(True)
-        return loss
+    def _train_discriminator(self, real: Tensor, fake: Tensor) -> float:
+        verdicts = (self._run("discriminator", x)[-1].float() for x in (real, fake))
+        loss = discriminator_loss(*verdicts)
+        self._descend("discriminator", loss)
+        return loss.item()
+
+    def _train_generator(
+        self, batch: _Batch, made: Tensor, real: Tensor, fake: Tensor, trust: float
+    ) -> dict[str, float]:
+        """One step of the generator; ``trust`` is how far the critic counts yet, 0 to 1."""
+        half = len(batch.real)
+        self.modules["critic"].eval()
+        for name in ("discriminator", "critic"):
+            self.modules[name].requires_grad_(False)
+        seen_real, seen_fake = self._run("discriminator", real), self._run("discriminator", fake)
+        found = self._run("critic", from_output(made[half:]))
+        losses = {
+            "adversarial": generator_loss(seen_fake[-1].float()),
+            "matching": feature_matching(
+                seen_real[:-1], [layer[:half] for layer in seen_fake[:-1]]
+            ),
+            "grey": functional.l1_loss(low_pass(made[:half]), low_pass(batch.real)),
+            "pixel": functional.l1_loss(made[:half], batch.real),
+            "segmentation": segmentation_loss(found.float(), batch.classes[half:]),
+        }
+        for name in ("discriminator", "critic"):
+            self.modules[name].requires_grad_(True)
+        weights = self.recipe.losses.model_dump()
+        weights["segmentation"] *= trust
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        self._descend("generator", total)
+        return {"loss": total.item()} | {name: loss.item() for name, loss in losses.items()}
 
     # ------------------------------------------------------------ crops
 
