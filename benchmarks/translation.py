@@ -131,12 +131,13 @@ def structure_table(direction: Direction, model: str, classic: str | None, runs:
     sources = [centre(image, SIDE) for image in images(direction.source, diameter)[1]]
     trained_on, unseen = images(direction.target, diameter)
     real = [centre(image, SIDE) for image in unseen]
-    judges = [trained(direction, "real", seed, runs) for seed in SEEDS]
+    there = [seed for seed in SEEDS if kept(direction, "real", seed, runs, "")]
+    judges = [trained(direction, "real", seed, runs) for seed in there or SEEDS]
     large = mosaic(sources, LARGE)
     names = ", ".join(direction.source.test), ", ".join(direction.target.test)
     lines = [
         f"Sources: {names[0]} ({direction.source.contrast}); real images: {names[1]} "
-        f"({direction.target.contrast}); axons of {diameter} px.",
+        f"({direction.target.contrast}); axons of {diameter} px; {len(judges)} judges.",
         "",
         "| translation | axon / myelin | swapped | spectrum | greys: axon / myelin / background "
         "| AUC | seams | s/MP |",

@@ -72,14 +72,15 @@ def texture(image: Grey, side: int = TILE) -> Floats:
     -------
     (tiles, features)
     """
-    columns = [*_moments(tiles(image, side)), *np.quantile(tiles(image, side), _RANKS, (1, 2))]
+    windows = tiles(image, side)
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), _MOST_TILES)).round().astype(int)
+    pieces = windows[chosen]
+    columns = [*_moments(pieces), *np.quantile(pieces, _RANKS, (1, 2))]
     for sigma in _SIGMAS:
-        columns += _moments(tiles(ndimage.gaussian_laplace(image, sigma), side))[1:]
-        columns += _moments(tiles(ndimage.gaussian_gradient_magnitude(image, sigma), side))[:2]
-    spectra = np.array([_bands(tile) for tile in tiles(image, side)])
-    table = np.column_stack([*columns, spectra])
-    chosen = np.linspace(0, len(table) - 1, min(len(table), _MOST_TILES)).round().astype(int)
-    return np.asarray(table[chosen])
+        columns += _moments(tiles(ndimage.gaussian_laplace(image, sigma), side)[chosen])[1:]
+        edges = ndimage.gaussian_gradient_magnitude(image, sigma)
+        columns += _moments(tiles(edges, side)[chosen])[:2]
+    return np.column_stack([*columns, [_bands(piece) for piece in pieces]])
 
 
 def _moments(pieces: Grey) -> list[Floats]:
