@@ -4,12 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from napari_axongen.cli.console import Group
 from napari_axongen.cli.em_fibres import em_fibres
+from napari_axongen.core.events import run
+from napari_axongen.core.files import read_image, read_mask
+from napari_axongen.core.surrogate.em_images import em_images_steps
+from napari_axongen.core.surrogate.em_layout import median_diameter
 from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters
 
 
@@ -87,3 +92,53 @@ def test_sparse_layouts_are_said(tmp_path: Path) -> None:
 def test_wrong_usage(tmp_path: Path, option: str, value: str, said: str) -> None:
     assert said in call("--out", tmp_path / "a", option, value, code=2).stderr
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.usefixtures("translators")
+def test_images_of_a_contrast(tmp_path: Path) -> None:
+    options = ("--contrast", "sem", "--width", 90, "--height", 70, "--device", "cpu")
+    result = call("--out", tmp_path / "a", "--count", 2, *options)
+    assert "tem-to-sem renders the layouts on CPU" in " ".join(result.stderr.split())
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names[:3] == ["00000.tif", "00000_instances.tif", "00000_seg-axonmyelin.png"]
+    recipe = json.loads((tmp_path / "a" / "parameters.json").read_text())
+    assert recipe["model"]["name"] == "tem-to-sem"
+    # the tissue is that of the contrast, at the pixel size at which the model works
+    size = parameters(tmp_path / "a").pixel_size
+    sem = PRESETS["sem"].model_copy(update={"width": 90, "height": 70, "pixel_size": size})
+    assert parameters(tmp_path / "a") == sem
+    assert median_diameter(sem) == pytest.approx(28, rel=0.01)
+    image = read_image(tmp_path / "a" / "00001.tif")
+    assert (image.data.shape, image.data.dtype) == ((70, 90), np.uint8)
+    assert image.pixel_size == pytest.approx(size)
+
+    # image 1 is the same in any count, and in memory
+    call("--out", tmp_path / "b", "--count", 3, *options)
+    for name in ("00001.tif", "00001_seg-axonmyelin.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    (made,) = run(em_images_steps(sem, "sem", first=1, device="cpu"))
+    np.testing.assert_array_equal(made.image, image.data)
+    np.testing.assert_array_equal(made.classes, read_mask(tmp_path / "a/00001_seg-axonmyelin.png"))
+    (first,) = run(em_images_steps(sem, "sem", device="cpu"))
+    assert (first.image != made.image).any()
+
+
+def test_a_stopped_run_with_images_goes_on_only_with_its_model(
+    translators: dict[str, Path], tmp_path: Path
+) -> None:
+    options = ("--width", 64, "--height", 64, "--pixel-size", 0.01, "--count", 2)
+    out = tmp_path / "a"
+    call("--out", out, "--contrast", "tem", *options)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    for path in out.iterdir():
+        if not path.name.startswith("00000"):
+            path.unlink()
+    (out / "unfinished.json").write_bytes(whole["parameters.json"])
+    assert "model" in call("--out", out, *options, "--resume", code=1).stderr
+    call("--out", out, "--contrast", "tem", *options, "--resume")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
+    for file in translators.values():
+        file.unlink()
+    text = call("--out", tmp_path / "b", "--contrast", "tem", *options, code=2).stderr
+    assert "No translator is installed" in " ".join(text.replace("│", " ").split())
+    assert not (tmp_path / "b").exists()

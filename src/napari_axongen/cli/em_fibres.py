@@ -1,4 +1,4 @@
-"""``axongen generate em-fibres``: masks of myelinated fibres out of nothing."""
+"""``axongen generate em-fibres``: myelinated fibres out of nothing, as masks and as images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters, Preset
 
 from .console import follow
+from .generate import Devices
 from .options import choices, with_options
 
 Presets = choices("Presets", Preset)
@@ -29,26 +30,47 @@ def em_fibres(
         Presets,
         typer.Option(
             help="Tissue: mouse corpus callosum (tem; its values are the defaults shown below) or "
-            "rat spinal cord (sem). The options given beside it come first."
+            "rat spinal cord (sem); omitted, that of the contrast. The options given beside it "
+            "come first."
         ),
     ] = Presets.tem,
+    contrast: Annotated[
+        Presets | None,
+        typer.Option(
+            help="Make images of this contrast, too, by a translator; unless --pixel-size is "
+            "given, at the pixel size at which it works."
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="The translator; auto: one that makes the contrast.")
+    ] = "auto",
+    device: Annotated[Devices, typer.Option(help="Where to render the images.")] = Devices.auto,
 ) -> None:
-    """Make masks of myelinated fibres, as in electron micrographs.
+    """Make masks of myelinated fibres, and electron micrographs of them.
 
     Writes NNNNN_seg-axonmyelin.png (0 background, 127 myelin, 255 axon), NNNNN_instances.tif,
-    NNNNN_unmyelinated.png if there are any, fibres.csv and parameters.json.
+    NNNNN_unmyelinated.png if there are any, with --contrast the image NNNNN.tif, and fibres.csv and
+    parameters.json.
     """
     from napari_axongen.core.surrogate.em_export import em_fibres_steps
     from napari_axongen.core.surrogate.em_layout import check
 
-    given = {
-        name: value
-        for name, value in parameters.model_dump().items()
-        if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
-    }
-    chosen = checked(EmFibreParameters, PRESETS[preset.value].model_dump() | given)
+    def is_given(name: str) -> bool:
+        return getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
+
+    tissue = contrast if contrast and not is_given("preset") else preset
+    given = {name: value for name, value in parameters.model_dump().items() if is_given(name)}
+    chosen = checked(EmFibreParameters, PRESETS[tissue.value].model_dump() | given)
+    renderer = None
     try:
+        if contrast:
+            from napari_axongen.core.surrogate.em_images import EmRenderer
+
+            renderer = EmRenderer.of(contrast.value, model, device.value)
+            if "pixel_size" not in given:
+                chosen = renderer.suited(chosen)
         check(chosen)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(follow(em_fibres_steps(chosen, count, seed, out, resume), "em-fibres"))
+    steps = em_fibres_steps(chosen, count, seed, out, resume, renderer)
+    typer.echo(follow(steps, "em-fibres"))

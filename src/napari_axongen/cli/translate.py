@@ -54,7 +54,7 @@ def _check(parameters: TranslateParameters) -> None:
     """Find out before the first file what would fail for all of them."""
     from napari_axongen.core.device import choose_device
     from napari_axongen.core.models import load_card
-    from napari_axongen.core.translation import model_file, translators
+    from napari_axongen.core.translators import model_file, translators
 
     try:
         choose_device(parameters.device)

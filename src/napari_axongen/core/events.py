@@ -69,3 +69,14 @@ def run(steps: Steps[T], on_event: Callable[[Event], None] | None = None) -> T:
             return stop.value  # type: ignore[no-any-return]
         if on_event is not None:
             on_event(event)
+
+
+def quiet(steps: Steps[T]) -> Steps[T]:
+    """A job within a job, without its progress."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if not isinstance(event, Progress):
+            yield event

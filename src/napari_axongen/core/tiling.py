@@ -28,7 +28,7 @@ from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY
 
 Window: TypeAlias = tuple[slice, slice]
-Read: TypeAlias = Callable[[slice, slice], npt.NDArray[np.float32]]
+Read: TypeAlias = Callable[[slice, slice], npt.NDArray[Any]]
 Write: TypeAlias = Callable[[slice, slice, npt.NDArray[Any]], None]
 Prepare: TypeAlias = Callable[[Tensor, slice, slice], Tensor]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,21 +19,13 @@ from .errors import InputError
 from .events import Notice, Partial, Progress, Steps
 from .image import Image, check_pixel_size, intensity_range
 from .masks import check_mask, mask_diameter
-from .matching import Match, match_model, snap
+from .matching import Match, match_model
 from .models.card import Card
-from .models.store import available, load_network
-from .networks import TileExactNetwork, fold_batch_norm
 from .parameters import SegmentParameters, TranslateParameters
 from .rendering import Source, grey_levels, render_plane
 from .segmentation import class_values, fibre_probabilities
 from .tiling import Read, Write, predict
-
-RUN_MODEL = "model.safetensors"
-"""The model in the folder of a training run."""
-
-_LARGEST_SCALE = 8.0
-_USUAL_SCALES = (0.5, 1.5)  # beyond them it is said what that does to the result
-
+from .translators import Translator, load_translator, translator_from, translators, working_scale
 
 Origin: TypeAlias = Literal["given", "segmented"]
 
@@ -45,7 +36,7 @@ class Plan:
 
     Attributes
     ----------
-    network, card, sha256
+    model
         The translator, ready to run.
     scale
         Its pixels per pixel of the image.
@@ -58,9 +49,7 @@ class Plan:
         As asked for.
     """
 
-    network: TileExactNetwork
-    card: Card
-    sha256: str
+    model: Translator
     scale: float
     segmenter: Match | None
     device: Device
@@ -98,7 +87,7 @@ class Translation:
     @property
     def card(self) -> Card:
         """That of the translator."""
-        return self.plan.card
+        return self.plan.model.card
 
     @property
     def scale(self) -> float:
@@ -123,7 +112,7 @@ class Translation:
             "verb": "translate",
             "parameters": self.parameters.model_dump(mode="json")
             | {"model": self.card.name, "pixel_size": self.pixel_size},
-            "model": {"name": self.card.name, "sha256": self.plan.sha256},
+            "model": {"name": self.card.name, "sha256": self.plan.model.sha256},
             "segmenter": asked and {"name": asked.card.name, "sha256": asked.sha256},
             "mask": self.mask_origin,
             "source": self.source,
@@ -215,13 +204,13 @@ def _plane(
         steps = _segment(plan, plan.segmenter, grey, mask[plane], first)
         yield from _counted(steps, 0, 2, "finding axons and myelin")
     steps = render_plane(
-        plan.network,
+        plan.model.network,
         Source(
             image.plane_shape,
             None if condition == "structure" else _window(mask, plane),
             None if condition == "mask" else grey,
         ),
-        _writer(out, plane, plan.card),
+        _writer(out, plane, plan.model.card),
         scale=plan.scale,
         seed=plan.parameters.seed,
         plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
@@ -235,12 +224,6 @@ def _plane(
 # ---------------------------------------------------------------- the model and the scale
 
 
-def model_file(model: str) -> str | Path:
-    """A model's name or file; of the folder of a training run, the model in it."""
-    run = Path(model) / RUN_MODEL
-    return run if run.is_file() else model
-
-
 def _plan(
     image: Image,
     parameters: TranslateParameters,
@@ -249,15 +232,22 @@ def _plan(
     device: Device,
 ) -> Steps[Plan]:
     """Choose the model and the scale, asking the segmenters for what is not known."""
-    loaded = None if parameters.model == "auto" else _load(parameters.model, device)
+    model = None
+    if parameters.model == "auto":
+        translators()  # if there is none, it is said before anything is looked for
+    else:
+        model = load_translator(parameters.model, device)
     diameter, how = parameters.axon_diameter, "as given"
     if diameter is None and mask is not None:
         diameter, how = mask_diameter(mask, image) or None, "as in the mask"
     segmenter = None
-    if loaded is None or mask is None or diameter is None:
+    if model is None or mask is None or diameter is None:
         segmenter = yield from _ask(image, pixel_size, diameter, device)
-    network, card, sha256 = loaded or _load(_suitable(segmenter), device)
-    if network.fixed_tile is not None and parameters.condition == "structure":
+    if model is None:
+        contrast = segmenter.card.contrast if segmenter else None
+        model = load_translator(translator_from(contrast), device)
+    card = model.card
+    if model.network.fixed_tile is not None and parameters.condition == "structure":
         raise InputError(
             f"Model '{card.name}' renders masks and nothing else; choose the condition 'mask', or "
             "another model."
@@ -266,17 +256,9 @@ def _plan(
         yield _direction(segmenter, card)
         if diameter is None and segmenter.card.axon_diameter:
             diameter, how = segmenter.card.axon_diameter / segmenter.scale, segmenter.reason
-    scale, said = _scale(card, diameter, how)
+    scale, said = working_scale(card, diameter, how)
     yield said
-    return Plan(network, card, sha256, scale, segmenter, device, parameters)
-
-
-def _load(model: str, device: Device) -> tuple[TileExactNetwork, Card, str]:
-    """A translator by name, file or folder of a training run."""
-    network, card, sha256 = load_network(model_file(model), device)
-    if card.task != "translation":
-        raise InputError(f"Model '{model}' is for {card.task}; choose one for translation.")
-    return fold_batch_norm(network), card, sha256
+    return Plan(model, scale, segmenter, device, parameters)
 
 
 def _ask(
@@ -291,36 +273,6 @@ def _ask(
             return stop.value  # type: ignore[no-any-return]
         if isinstance(event, Progress):  # what it notices is said here in the translator's terms
             yield event
-
-
-def translators() -> list[Card]:
-    """Cards of the translators that are installed.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    cards = [card for card in available() if card.task == "translation"]
-    if not cards:
-        raise InputError(
-            "No translator is installed; import one with 'axongen models import', or train one "
-            "with 'axongen train'."
-        )
-    return cards
-
-
-def _suitable(segmenter: Match | None) -> str:
-    """Name of the first translator for a contrast."""
-    cards = translators()
-    contrast = segmenter.card.contrast if segmenter else None
-    for card in cards:
-        if contrast in (None, card.source):
-            return card.name
-    raise InputError(
-        f"The image is of {contrast} contrast, for which no translator is installed "
-        f"({', '.join(card.name for card in cards)}); import one, or name the model to use."
-    )
 
 
 def _direction(segmenter: Match, card: Card) -> Notice:
@@ -338,26 +290,7 @@ def _direction(segmenter: Match, card: Card) -> Notice:
     )
 
 
-def _scale(card: Card, diameter: float | None, how: str) -> tuple[float, Notice]:
-    """Working pixels per image pixel, and a sentence on it."""
-    if not card.axon_diameter or diameter is None:
-        return 1.0, Notice(f"The size of the axons is unknown: {card.name} works at scale 1.")
-    wanted = card.axon_diameter / diameter
-    scale = snap(min(wanted, _LARGEST_SCALE))
-    text = (
-        f"Axons of {diameter:.3g} px ({how}) are brought to the {card.axon_diameter:g} px that "
-        f"{card.name} knows (scale {scale:.3g}), and the result back to the image's pixels."
-    )
-    if scale < _USUAL_SCALES[0]:
-        text += f" The image is finer than that: detail below {2 / scale:.2g} px is not rendered."
-    if scale > _USUAL_SCALES[1]:
-        text += " The image is coarser than that: less is rendered than the model could."
-    if wanted > _LARGEST_SCALE:
-        return scale, Notice(f"{text} A larger scale is not used.", "warning")
-    return scale, Notice(text)
-
-
-# ---------------------------------------------------------------- masks
+# ---------------------------------------------------------------- one plane, in and out
 
 
 def _window(mask: Any, plane: tuple[int, ...]) -> Read:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Notice, Progress, Steps
+from napari_axongen.core.events import Notice, Progress, Steps, quiet
 from napari_axongen.core.files import atomic_path, csv_text, write_image, write_text
 
 from .em_layout import EmLayout, check, em_fibres, shortfall
 from .em_parameters import EmFibreParameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .em_images import EmRenderer
 
 PARAMETERS = "parameters.json"
 STATE = "unfinished.json"
@@ -23,7 +28,12 @@ _MOST_IMAGES = 100_000  # names have five digits
 
 
 def em_fibres_steps(
-    parameters: EmFibreParameters, count: int, seed: int, out: Path | str, resume: bool = False
+    parameters: EmFibreParameters,
+    count: int,
+    seed: int,
+    out: Path | str,
+    resume: bool = False,
+    renderer: EmRenderer | None = None,
 ) -> Steps[Path]:
     """Lay out images 0 to `count` - 1 of a seed and write them, step by step.
 
@@ -50,6 +60,9 @@ def em_fibres_steps(
     resume
         Go on with the export that was stopped in this folder; where there is none, start. One that
         is finished is left alone.
+    renderer
+        Renders each layout as an image, too: ``NNNNN.tif``, with its pixel size. Omitted, there
+        are masks alone.
 
     Yields
     ------
@@ -69,14 +82,16 @@ def em_fibres_steps(
         raise InputError(f"An export of {count} images is not made; ask for 1 to {_MOST_IMAGES}.")
     check(parameters, seed)
     out = Path(out)
-    recipe = _recipe(parameters, count, seed)
+    if renderer is not None:
+        yield Notice(renderer.said())
+    recipe = _recipe(parameters, count, seed, renderer)
     try:
         finished = _open(out, recipe, resume)
         if finished:
             yield Notice(f"{out} already holds this export, finished.")
             return out
         if not (out / TABLE).exists():
-            yield from _fill(parameters, count, seed, out)
+            yield from _fill(parameters, count, seed, out, renderer)
             _join(out, count)
         write_text(out / PARAMETERS, _json(recipe))
         for index in range(count):
@@ -91,13 +106,17 @@ def em_fibres_steps(
     return out
 
 
-def _fill(parameters: EmFibreParameters, count: int, seed: int, out: Path) -> Steps[None]:
+def _fill(
+    parameters: EmFibreParameters, count: int, seed: int, out: Path, renderer: EmRenderer | None
+) -> Steps[None]:
     """Make and write the images that are not there."""
     sparse, made = 0, 0
     for index in range(count):
         if not _part(out, index).exists():
-            layout = em_fibres(parameters, seed, index)
-            _write(layout, out, index)
+            layout, image = em_fibres(parameters, seed, index), None
+            if renderer is not None:
+                image = yield from quiet(renderer.render(layout, parameters, seed, index))
+            _write(layout, image, out, index)
             short = shortfall(layout, parameters)
             if short and not sparse:
                 yield Notice(f"Image {index}: {short}", "warning")
@@ -109,13 +128,15 @@ def _fill(parameters: EmFibreParameters, count: int, seed: int, out: Path) -> St
         )
 
 
-def _write(layout: EmLayout, out: Path, index: int) -> None:
+def _write(layout: EmLayout, image: NDArray[np.uint8] | None, out: Path, index: int) -> None:
     """Write the files of an image; its part of the table, the last, says that all are there."""
     stem, size = f"{index:05d}", layout.pixel_size
     labels = layout.labels
     small = labels.max(initial=0) <= np.iinfo(np.uint16).max
     write_image(out / f"{stem}_seg-axonmyelin.png", layout.classes, size)
     write_image(out / f"{stem}_instances.tif", labels.astype(np.uint16) if small else labels, size)
+    if image is not None:
+        write_image(out / f"{stem}.tif", image, size)
     if layout.unmyelinated.any():
         bare = (layout.unmyelinated > 0).view(np.uint8) * np.uint8(255)
         write_image(out / f"{stem}_unmyelinated.png", bare, size)
@@ -191,14 +212,18 @@ def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
     return {**recipe, "parameters": None, **(parameters if isinstance(parameters, dict) else {})}
 
 
-def _recipe(parameters: EmFibreParameters, count: int, seed: int) -> dict[str, Any]:
+def _recipe(
+    parameters: EmFibreParameters, count: int, seed: int, renderer: EmRenderer | None
+) -> dict[str, Any]:
     from napari_axongen import __version__
 
+    model = renderer and renderer.model
     return {
         "verb": "generate em-fibres",
         "parameters": parameters.model_dump(mode="json"),
         "seed": seed,
         "count": count,
+        "model": model and {"name": model.card.name, "sha256": model.sha256},
         "version": __version__,
     }
 

@@ -113,6 +113,12 @@ def em_fibres(parameters: EmFibreParameters, seed: int = 0, index: int = 0) -> E
     return _draw(fibres, filled, parameters)
 
 
+def median_diameter(parameters: EmFibreParameters) -> float:
+    """Median axon diameter, px, under the law of the parameters."""
+    p = parameters
+    return float(_diameters(p, p.diameter_mean, p.diameter_sd)(np.array([0.5]))[0])
+
+
 def shortfall(layout: EmLayout, parameters: EmFibreParameters) -> str | None:
     """Say in a sentence that a layout fills less than was asked for; None if it does not."""
     if layout.filled >= parameters.fraction - _MISSED:

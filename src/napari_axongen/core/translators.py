@@ -1,0 +1,134 @@
+"""The models that translate: which there are, which suits, and at what scale it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .device import Device
+from .errors import InputError
+from .events import Notice
+from .matching import snap
+from .models.card import Card
+from .models.store import available, load_network
+from .networks import TileExactNetwork, fold_batch_norm
+
+RUN_MODEL = "model.safetensors"
+"""The model in the folder of a training run."""
+
+_LARGEST_SCALE = 8.0
+_USUAL_SCALES = (0.5, 1.5)  # beyond them it is said what that does to the result
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A translation model, ready to run."""
+
+    network: TileExactNetwork
+    card: Card
+    sha256: str
+
+
+def model_file(model: str) -> str | Path:
+    """A model's name or file; of the folder of a training run, the model in it."""
+    run = Path(model) / RUN_MODEL
+    return run if run.is_file() else model
+
+
+def load_translator(model: str, device: Device) -> Translator:
+    """Load a translator by name, file or folder of a training run.
+
+    Raises
+    ------
+    InputError
+        As `models.store.load_network`, or it is another kind of model.
+    """
+    network, card, sha256 = load_network(model_file(model), device)
+    if card.task != "translation":
+        raise InputError(f"Model '{model}' is for {card.task}; choose one for translation.")
+    return Translator(fold_batch_norm(network), card, sha256)
+
+
+def translators() -> list[Card]:
+    """Cards of the translators that are installed, the shipped ones first.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    cards = [card for card in available() if card.task == "translation"]
+    if not cards:
+        raise InputError(
+            "No translator is installed; import one with 'axongen models import', or train one "
+            "with 'axongen train'."
+        )
+    return cards
+
+
+def translator_from(contrast: str | None) -> str:
+    """Name of the first translator for images of a contrast; None: of any.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    cards = translators()
+    for card in cards:
+        if contrast in (None, card.source):
+            return card.name
+    raise InputError(
+        f"The image is of {contrast} contrast, for which no translator is installed "
+        f"({_names(cards)}); import one, or name the model to use."
+    )
+
+
+def translator_to(contrast: str) -> str:
+    """Name of the first translator that makes images of a contrast.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    cards = translators()
+    for card in cards:
+        if card.contrast == contrast:
+            return card.name
+    raise InputError(
+        f"No translator that makes {contrast} images is installed ({_names(cards)}); import one."
+    )
+
+
+def working_scale(card: Card, diameter: float | None, how: str) -> tuple[float, Notice]:
+    """Pixels of a translator per image pixel, and a sentence on it.
+
+    Parameters
+    ----------
+    card
+        Of the translator.
+    diameter
+        Median axon diameter in the image, px; None: unknown.
+    how
+        Where that is known from.
+    """
+    if not card.axon_diameter or diameter is None:
+        return 1.0, Notice(f"The size of the axons is unknown: {card.name} works at scale 1.")
+    wanted = card.axon_diameter / diameter
+    scale = snap(min(wanted, _LARGEST_SCALE))
+    text = (
+        f"Axons of {diameter:.3g} px ({how}) are brought to the {card.axon_diameter:g} px that "
+        f"{card.name} knows (scale {scale:.3g}), and the result back to the image's pixels."
+    )
+    if scale < _USUAL_SCALES[0]:
+        text += f" The image is finer than that: detail below {2 / scale:.2g} px is not rendered."
+    if scale > _USUAL_SCALES[1]:
+        text += " The image is coarser than that: less is rendered than the model could."
+    if wanted > _LARGEST_SCALE:
+        return scale, Notice(f"{text} A larger scale is not used.", "warning")
+    return scale, Notice(text)
+
+
+def _names(cards: list[Card]) -> str:
+    return ", ".join(card.name for card in cards)
