@@ -31,6 +31,8 @@ BLANK = with_changes(
     },
 )
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def made(
     parameters: SurrogateParameters, count: int = 1, seed: int = 0, **acquisition: Any

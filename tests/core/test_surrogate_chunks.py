@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_axongen.core.events import run
-from napari_axongen.core.surrogate import generator, raster
+from napari_axongen.core.surrogate import developing, raster
 from napari_axongen.core.surrogate.generator import generate_steps
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 from napari_axongen.core.surrogate.presets import with_changes
@@ -24,6 +24,8 @@ SPARSE = with_changes(
     },
 )
 
+pytestmark = pytest.mark.usefixtures("no_loops")
+
 
 @pytest.mark.parametrize("series", [False, True])
 @pytest.mark.parametrize("additive", [False, True])
@@ -34,9 +36,9 @@ def test_the_size_of_the_pieces_does_not_show(
     parameters = with_changes(SPARSE, {"acquisition.additive": additive})
     whole = run(generate_steps(parameters, 12, device="cpu", series=series))
     module, name, value = {
-        "rendered": (generator, "_RENDERED", 1),
-        "exposed": (generator, "_EXPOSED", 1),
-        "segments": (generator, "MOST_SEGMENTS", 40),
+        "rendered": (developing, "_RENDERED", 1),
+        "exposed": (developing, "_EXPOSED", 1),
+        "segments": (developing, "MOST_SEGMENTS", 40),
         "windows": (raster, "_FEW_PIXELS", 1),
     }[what]
     monkeypatch.setattr(module, name, value)

@@ -28,6 +28,8 @@ ARRAYS = (
     "branch_labels",
 )
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 
 def made(
     parameters: SurrogateParameters, count: int = 1, seed: int = 0, first: int = 0, **options: Any

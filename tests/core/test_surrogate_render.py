@@ -53,6 +53,8 @@ BARE = with_changes(  # straight axons of even brightness in grey values proport
         "acquisition.psf_sigma": 0,
     },
 )
+
+pytestmark = pytest.mark.usefixtures("each_way")
 WINDING = {"axons.count": 3, "axons.daughters": 1, "axons.conformity": 0.97}
 
 

@@ -36,6 +36,8 @@ EVEN = with_changes(  # one axon of even brightness
     },
 )
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 
 def made(parameters: SurrogateParameters, count: int = 1, seed: int = 0) -> Surrogates:
     return run(generate_steps(parameters, count, seed, device="cpu"))

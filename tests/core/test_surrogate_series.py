@@ -31,6 +31,8 @@ TINY = with_changes(  # for the truth alone
         "cells.count": 0,
     },
 )
+
+pytestmark = pytest.mark.usefixtures("loops")
 STILL = {"series.row_shift": 1, "series.column_shift": 1, "series.max_rotation": 0}
 IN_PROPORTION = {  # grey values in proportion to light
     "max_intensity": 65535,

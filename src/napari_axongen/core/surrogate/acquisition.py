@@ -21,15 +21,15 @@ from .pixels import PixelDraws
 from .random import Draws, Floats
 from .raster import LIGHT, gaussian, pick, places
 
-_ROUNDED = 2.0**-6  # what products may fall short of a whole number
-_GRAINS = 32.0  # steps of the noise under the background in a standard deviation
+ROUNDED = 2.0**-6  # what products may fall short of a whole number
+GRAINS = 32.0  # steps of the noise under the background in a standard deviation
 _WEIGHT = 1023.0  # of the middle of the filter
-_HALVED = 256.0  # what the first product is divided by
-_FEW = 16.0  # photons below which their number is looked up
-_ROWS = 16  # of the table, per photon
-_COLUMNS = 1 << 13
+HALVED = 256.0  # what the first product is divided by
+FEW = 16.0  # photons below which their number is looked up
+ROWS = 16  # of the table, per photon
+COLUMNS = 1 << 13
 _LOW_16, _SHIFT_16, _COLUMN = (
-    torch.tensor(number, dtype=torch.int32) for number in (0xFFFF, 16, _COLUMNS - 1)
+    torch.tensor(number, dtype=torch.int32) for number in (0xFFFF, 16, COLUMNS - 1)
 )
 
 
@@ -98,7 +98,8 @@ class Microscope:
                 noisy.add_(other)
                 clean.add_(other)
         if self._any("vignetting", images):
-            shade = 1 - self._of("vignetting", images) * _squared_radius(height, width, self.device)
+            rows, columns = (squared_radius(side, self.device) for side in (height, width))
+            shade = 1 - self._of("vignetting", images) * (rows[:, None] + columns)
             noisy.mul_(shade)
             clean.mul_(shade)
         if self._any("line_jitter", images):
@@ -125,8 +126,8 @@ class Microscope:
         top = float(self.parameters.max_intensity)
         if self.parameters.acquisition.normalise:
             factor = top / noisy.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
-            noisy.mul_(factor).add_(_ROUNDED)
-            clean.mul_(factor).add_(_ROUNDED)
+            noisy.mul_(factor).add_(ROUNDED)
+            clean.mul_(factor).add_(ROUNDED)
         else:  # to the nearest, as the fraction is cut off later
             noisy.add_(0.5)
             clean.add_(0.5)
@@ -147,21 +148,20 @@ class Microscope:
     def _tensor(self, values: Floats) -> torch.Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self.device)
 
+    def haze_profiles(self, images: slice, side: int, axis: int) -> torch.Tensor:
+        """Of a wide glow around a point somewhere, along the rows (0) or columns, (n, side)."""
+        at = self._tensor(self.haze_at[images])[:, axis : axis + 1]
+        off = torch.arange(side, device=self.device) - at * side
+        ratio = off / self._of("haze_size", images).view(-1, 1)
+        return gaussian(ratio * ratio)
+
     def _haze(self, images: slice, height: int, width: int) -> torch.Tensor | None:
-        """A wide glow around a point somewhere, (n, 1, H, W)."""
+        """(n, 1, H, W)."""
         if not self._any("haze", images):
             return None
-        size = self._of("haze_size", images).view(-1, 1)
-        at = self._tensor(self.haze_at[images])
-
-        def profile(side: int, axis: int) -> torch.Tensor:
-            off = torch.arange(side, device=self.device) - at[:, axis : axis + 1] * side
-            ratio = off / size
-            return gaussian(ratio * ratio)
-
-        rows, columns = profile(height, 0), profile(width, 1)
-        glow = self._of("haze", images)[:, 0] * rows[:, :, None] * columns[:, None, :]
-        return glow[:, None]
+        rows = self.haze_profiles(images, height, 0)[:, None, :, None]
+        columns = self.haze_profiles(images, width, 1)[:, None, None]
+        return self._of("haze", images) * rows * columns
 
 
 # ------------------------------------------------------------ background
@@ -190,16 +190,16 @@ def background(draws: PixelDraws, correlation: Floats, height: int, width: int) 
 
 
 def _background(draws: PixelDraws, sigma: float, height: int, width: int) -> torch.Tensor:
-    down, across = (_smoother(side, sigma, draws.device) for side in (height, width))
+    down, across = (smoother(side, sigma, draws.device) for side in (height, width))
     grains = draws.normal("background", down.weights.shape[1], across.weights.shape[1])
-    grains = grains.mul_(_GRAINS).round_().clamp_(-127, 127)
-    half = (down.weights @ grains).mul_(1 / _HALVED).round_()
+    grains = grains.mul_(GRAINS).round_().clamp_(-127, 127)
+    half = (down.weights @ grains).mul_(1 / HALVED).round_()
     made = half @ across.weights.mT
-    return made.mul_(_HALVED / (_GRAINS * down.spread * across.spread))
+    return made.mul_(HALVED / (GRAINS * down.spread * across.spread))
 
 
 @dataclass(frozen=True)
-class _Smoother:
+class Smoother:
     """Weights of the coarse grid for each pixel, (side, coarse), and their root sum of squares."""
 
     weights: torch.Tensor
@@ -207,23 +207,23 @@ class _Smoother:
 
 
 @functools.lru_cache(maxsize=64)
-def _smoother(side: int, sigma: float, device: torch.device) -> _Smoother:
+def smoother(side: int, sigma: float, device: torch.device) -> Smoother:
+    """Of a Gaussian filter of this sigma in px."""
     pitch = max(1, int(sigma / 1.5))
     margin = math.ceil(4 * sigma / pitch)
     coarse = (np.arange(math.ceil(side / pitch) + 2 * margin) - margin) * pitch
     off = (np.arange(side)[:, None] - coarse) / sigma
     weights = np.rint(_WEIGHT * np.exp(-off * off / 2))
     spread = math.sqrt(float((weights**2).sum(1).mean()))
-    return _Smoother(torch.tensor(weights, dtype=torch.float32, device=device), spread)
+    return Smoother(torch.tensor(weights, dtype=torch.float32, device=device), spread)
 
 
 # ------------------------------------------------------------ light
 
 
-def _squared_radius(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """Squared distance from the centre, 1 in the corners, (H, W)."""
-    row, column = (torch.linspace(-1, 1, side, device=device) ** 2 / 2 for side in (height, width))
-    return row[:, None] + column
+def squared_radius(side: int, device: torch.device) -> torch.Tensor:
+    """Of rows or columns, (side,): those of a row and a column add up to 1 in the corners."""
+    return torch.linspace(-1, 1, side, device=device) ** 2 / 2
 
 
 def _jitter(light: torch.Tensor, draws: PixelDraws, spread: torch.Tensor) -> torch.Tensor:
@@ -250,11 +250,11 @@ def photons(mean: torch.Tensor, draws: PixelDraws) -> torch.Tensor:
     bits = draws.bits("photons", height, width).view(mean.shape)
     mean = mean.clamp(min=0)
     row = (bits & _LOW_16).float().mul_(2.0**-16)  # dither
-    row = row.add_(mean, alpha=_ROWS).clamp_(max=_FEW * _ROWS).to(torch.int32)
+    row = row.add_(mean, alpha=ROWS).clamp_(max=FEW * ROWS).to(torch.int32)
     column = (bits >> _SHIFT_16).bitwise_and_(_COLUMN)
-    place = row.mul_(_COLUMNS).add_(column).view(-1)
-    number = torch.index_select(_poisson_table(mean.device), 0, place).float()
-    many = places(mean > _FEW)
+    place = row.mul_(COLUMNS).add_(column).view(-1)
+    number = torch.index_select(poisson_table(mean.device), 0, place).float()
+    many = places(mean > FEW)
     if len(many):
         area = height * width
         frame = torch.div(many, area, rounding_mode="floor")
@@ -265,11 +265,11 @@ def photons(mean: torch.Tensor, draws: PixelDraws) -> torch.Tensor:
 
 
 @functools.lru_cache
-def _poisson_table(device: torch.device) -> torch.Tensor:
+def poisson_table(device: torch.device) -> torch.Tensor:
     """Quantiles of Poisson distributions of means 0 to 16, uint8, a row for each 1/16."""
-    means = np.arange(int(_FEW * _ROWS) + 2)[:, None] / _ROWS
+    means = np.arange(int(FEW * ROWS) + 2)[:, None] / ROWS
     counts = np.arange(64)
     edges = poisson.cdf(counts, means)
-    u = (np.arange(_COLUMNS) + 0.5) / _COLUMNS
+    u = (np.arange(COLUMNS) + 0.5) / COLUMNS
     table = np.stack([np.searchsorted(row, u) for row in edges])
     return torch.tensor(table.astype(np.uint8).ravel(), device=device)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from . import compiling
 from .courses import draw_course, draw_depth, draw_gaps
 from .distributions import bounds, lower
 from .occupancy import Occupancy
 from .parameters import AxonParameters
-from .random import Draws, Floats, quantile
+from .random import Draws, Floats, quantile, stream_numbers
 from .walks import fine, walk
 
 Ints = NDArray[np.int64]
@@ -89,6 +90,37 @@ def draw_axons(draws: Draws, parameters: AxonParameters, shape: tuple[int, int])
     return growth.finish()
 
 
+@dataclass
+class _Tries:
+    """Some branches j (n rows), and C candidates for each.
+
+    Attributes
+    ----------
+    draws, name
+        Random numbers of the branches, and the name of those that the candidates walk by.
+    image, axon
+        (n,): whose they are.
+    j
+        Which branch of the axon.
+    ends
+        (n,): part of its way that a branch goes.
+    start, heading
+        (n, C, 2), (n, C).
+    good
+        (n, C): whether a candidate may be used.
+    """
+
+    draws: Draws
+    name: str
+    image: Ints
+    axon: Ints
+    j: int
+    ends: Floats
+    start: Floats
+    heading: Floats
+    good: NDArray[np.bool_]
+
+
 class _Growth:
     """The axons of a batch while they grow."""
 
@@ -120,6 +152,11 @@ class _Growth:
         self.headings = np.zeros((*self.slots, self.steps))
         self.gap = np.ones((*self.slots, self.steps + 1))
         self.count, self.parent, self.sample = np.zeros((3, *self.slots), dtype=np.int64)
+        self.taken = None
+        if not parameters.crossings:
+            low, high, _ = bounds(AxonParameters, "thickness")
+            wide = quantile(parameters.thickness, np.array([_WIDE]), low, high)
+            self.taken = Occupancy(images, shape, 2 * float(wide[0]))
 
     def of_branch(self, name: str) -> Floats:
         """A parameter of each branch (B, A, J)."""
@@ -129,29 +166,19 @@ class _Growth:
 
     def grow(self) -> None:
         """First all mothers, then the first daughter of each axon, and so on."""
-        taken = None
-        if not self.parameters.crossings:
-            low, high, _ = bounds(AxonParameters, "thickness")
-            wide = quantile(self.parameters.thickness, np.array([_WIDE]), low, high)
-            taken = Occupancy(len(self.draws), self.shape, 2 * float(wide[0]))
         for j in range(self.j):
             wanted = self.wanted[..., j]
             image, axon = np.nonzero(wanted & (self.count[..., 0] > 0) if j else wanted)
             # where nothing is in the way the first candidate is as good as any
-            for attempt, candidates in enumerate(_CANDIDATES if taken else (1,) * _FREE_ROUNDS):
+            rounds = _CANDIDATES if self.taken else (1,) * _FREE_ROUNDS
+            for attempt, candidates in enumerate(rounds):
                 if not len(image):
                     break
-                left = self._try(image, axon, j, attempt, candidates, taken)
+                left = self._try(image, axon, j, attempt, candidates)
                 image, axon = image[left], axon[left]
 
     def _try(
-        self,
-        image: Ints,
-        axon: Ints,
-        j: int,
-        attempt: int,
-        candidates: int,
-        taken: Occupancy | None,
+        self, image: Ints, axon: Ints, j: int, attempt: int, candidates: int
     ) -> NDArray[np.bool_]:
         """Walk some candidates for each of some branches and keep the first good one.
 
@@ -166,43 +193,13 @@ class _Growth:
             start, heading = self._enter(draws, image, axon, attempt, candidates)
             parent = sample = np.zeros(heading.shape, dtype=np.int64)
             good = np.ones(heading.shape, dtype=bool)
-        walks = walk(
-            start,
-            heading,
-            np.broadcast_to(self.alpha[image, axon, None], heading.shape),
-            np.broadcast_to(self.step[image, None], heading.shape),
-            draws.uniform(f"walk {attempt}", candidates, self.steps),
-            self.shape,
-            first_turn=j == 0,
-        )
-        count = self._cut_short(image, axon, j, walks.count)
-
-        def keep(row: Ints) -> None:
-            row = row[good[row].any(1)]
-            first = good[row].argmax(1)
-            at = (image[row], axon[row], j)
-            self.points[at] = walks.points[row, first]
-            self.headings[at] = walks.headings[row, first]
-            self.count[at] = count[row, first]
-            self.parent[at], self.sample[at] = parent[row, first], sample[row, first]
-            if taken is not None:
-                taken.add(image[row], self.points[at], self.places < self.count[at][:, None])
-
-        if taken is None:
-            keep(np.arange(len(image)))
-        else:  # one axon after the other, as each takes room from the next
-            inside = self.places < count[..., None]
-            for a in np.unique(axon).tolist():
-                row = np.flatnonzero(axon == a)
-                meets = taken.meets(image[row], walks.points[row]) & inside[row]
-                if j:
-                    off = walks.points[row] - start[row][..., None, :]
-                    tolerance = self.tolerance[image[row], a, j]
-                    meets &= (off * off).sum(-1) > (tolerance * tolerance)[:, None, None]
-                good[row] &= ~meets.any(-1)
-                keep(row)
-        new: NDArray[np.bool_] = np.logical_or.reduce(good, axis=1)
-        at = (image[new], axon[new], j)
+        ends = self._end(image, axon, j)
+        tries = _Tries(draws, f"walk {attempt}", image, axon, j, ends, start, heading, good)
+        loops = compiling.kernels()
+        chosen = self._walk_by(loops, tries) if loops else self._walk(tries)
+        new: NDArray[np.bool_] = chosen >= 0
+        at, row = (image[new], axon[new], j), (np.flatnonzero(new), chosen[new])
+        self.parent[at], self.sample[at] = parent[row], sample[row]
         self.gap[at] = draw_gaps(
             draws.select(new),
             self.parameters,
@@ -212,6 +209,73 @@ class _Growth:
         )
         left: NDArray[np.bool_] = np.logical_not(new)
         return left
+
+    def _walk(self, tries: _Tries) -> Ints:
+        """Walk all candidates and take the first good one of each; which, or -1, (n,)."""
+        image, axon, j, good = tries.image, tries.axon, tries.j, tries.good
+        walks = walk(
+            tries.start,
+            tries.heading,
+            np.broadcast_to(self.alpha[image, axon, None], good.shape),
+            np.broadcast_to(self.step[image, None], good.shape),
+            tries.draws.uniform(tries.name, good.shape[1], self.steps),
+            self.shape,
+            first_turn=j == 0,
+        )
+        shorter = np.ceil(walks.count * tries.ends[:, None]).astype(np.int64)
+        count = np.clip(shorter, 2, walks.count)
+
+        def keep(row: Ints) -> None:
+            row = row[good[row].any(1)]
+            first = good[row].argmax(1)
+            at = (image[row], axon[row], j)
+            self.points[at] = walks.points[row, first]
+            self.headings[at] = walks.headings[row, first]
+            self.count[at] = count[row, first]
+            if self.taken:
+                self.taken.add(image[row], self.points[at], self.places < self.count[at][:, None])
+
+        if not self.taken:
+            keep(np.arange(len(image)))
+        else:  # one axon after the other, as each takes room from the next
+            inside = self.places < count[..., None]
+            for a in np.unique(axon).tolist():
+                row = np.flatnonzero(axon == a)
+                meets = self.taken.meets(image[row], walks.points[row]) & inside[row]
+                if j:
+                    off = walks.points[row] - tries.start[row][..., None, :]
+                    tolerance = self.tolerance[image[row], a, j]
+                    meets &= (off * off).sum(-1) > (tolerance * tolerance)[:, None, None]
+                good[row] &= ~meets.any(-1)
+                keep(row)
+        return np.where(good.any(1), good.argmax(1), -1)
+
+    def _walk_by(self, loops: compiling.Kernels, tries: _Tries) -> Ints:
+        """Do the same by compiled loops."""
+        image, axon, j, taken = tries.image, tries.axon, tries.j, self.taken
+        chosen = np.empty(len(image), dtype=np.int64)
+        loops.grow(
+            tries.draws.keys,
+            stream_numbers(tries.name),
+            tries.start,
+            tries.heading,
+            tries.good,
+            self.alpha[image, axon],
+            self.step[image],
+            tries.ends,
+            self.tolerance[image, axon, j] ** 2 if j else np.full(len(image), -1.0),
+            j == 0,
+            (self.shape[0] - 1.0, self.shape[1] - 1.0),
+            image,
+            taken.taken if taken else np.zeros((1, 1), dtype=bool),
+            (taken.margin, taken.columns) if taken else (0, 0),
+            (image * self.a + axon) * self.j + j,
+            self.points.reshape(-1, self.steps + 1, 2),
+            self.headings.reshape(-1, self.steps),
+            self.count.reshape(-1),
+            chosen,
+        )
+        return chosen
 
     def _enter(
         self, draws: Draws, image: Ints, axon: Ints, attempt: int, candidates: int
@@ -250,12 +314,10 @@ class _Growth:
         heading = self.headings[(*at, sample - 1)] + (2 * turn - 1) * _BRANCH_ANGLE
         return parent, sample, self.points[(*at, sample)], heading, self.gap[(*at, sample)] == 1
 
-    def _cut_short(self, image: Ints, axon: Ints, j: int, count: Ints) -> Ints:
-        """Let some branches end within the field."""
-        chance, part = self.chances[image, axon, j, 2:].T[..., None]
-        shorter = np.ceil(count * (0.2 + 0.8 * part)).astype(np.int64)
-        ends = chance < self.ends_inside[image, None]
-        return np.where(ends, np.clip(shorter, 2, count), count)
+    def _end(self, image: Ints, axon: Ints, j: int) -> Floats:
+        """Part of its way that a branch goes, (n,): some end within the field."""
+        chance, part = self.chances[image, axon, j, 2:].T
+        return np.where(chance < self.ends_inside[image], 0.2 + 0.8 * part, 1.0)
 
     # ------------------------------------------------------------ what they look like
 

@@ -20,35 +20,26 @@ from .acquisition import Microscope
 from .axons import Axons, Ints, draw_axons
 from .boutons import Boutons, draw_boutons
 from .cells import draw_cells
+from .developing import Pixels, develop
 from .parameters import SurrogateParameters
-from .pixels import PixelDraws, pixel_keys
+from .pixels import pixel_keys
 from .random import Draws, Floats, image_keys
-from .raster import MOST_SEGMENTS, Canvas
-from .render import Renderer
-from .scene import Composer
+from .scene import Composer, Scene
 from .series import at_rest, bouton_courses, draw_motion, transform
 from .truth import BOUTON, TRACK, Centreline, Surrogates
 
 _BATCH = 64  # images whose scenes are drawn at once
 _BATCH_PIXELS = 1 << 22
 _BATCH_PIXELS_GPU = 1 << 24
-_RENDERED = 1 << 20  # pixels that a CPU renders at once: many, for few and long operations
-_EXPOSED = 1 << 17  # pixels that it turns to grey values at once: few, to stay in the cache
 _TEXTURE = 1 / (2 * math.sqrt(math.pi))  # of white noise behind a Gaussian of sigma 1
 
 
 @dataclass
-class Batch:
-    """Images as they come off the device, all (B, T, H, W); T is 1 unless it is a series.
+class Batch(Pixels):
+    """Images as they come off the device; T is 1 unless it is a series.
 
     Attributes
     ----------
-    images, clean_images
-        uint8, or int32 where the greatest grey value is above 255.
-    axon_labels, branch_labels
-        int16; above 0 in the axon mask.
-    bouton_masks
-        bool.
     axons, boutons
         The scene.
     matrices
@@ -59,11 +50,6 @@ class Batch:
         (3,): axons and branches, boutons and cells for which no room was found.
     """
 
-    images: torch.Tensor
-    clean_images: torch.Tensor
-    axon_labels: torch.Tensor
-    branch_labels: torch.Tensor
-    bouton_masks: torch.Tensor
     axons: Axons
     boutons: Boutons
     matrices: Floats
@@ -71,7 +57,6 @@ class Batch:
     missing: Ints
 
 
-@torch.no_grad()
 def render_batch(
     parameters: SurrogateParameters,
     seed: int,
@@ -79,7 +64,7 @@ def render_batch(
     device: torch.device,
     series: bool = False,
 ) -> Batch:
-    """Make some images at once: first the scenes of all, then the pixels of a few at a time.
+    """Make some images at once: first the scenes of all, then the pixels.
 
     Parameters
     ----------
@@ -102,82 +87,31 @@ def render_batch(
         shown = bouton_courses(draws, p.series, p.boutons, boutons)
     else:
         shown = np.where(boutons.there, boutons.brightness, 0.0)[:, None]
-    frames = shown.shape[1]
 
     psf = draws.parameter(p.acquisition, "psf_sigma")
     composer = Composer(p, motion.matrices, psf)
-    branches, stalks = composer.branches(axons), composer.stalks(axons, boutons, shown)
-    spots, bodies = composer.spots(boutons, shown), composer.bodies(cells)
     # what the optics leave of white noise
     blurred = np.minimum(_TEXTURE / np.maximum(psf, 1e-6), 1)
-    noises = [
-        torch.from_numpy((draws.parameter(group, "noise") * blurred).astype(np.float32))
-        for group in (p.axons, p.boutons, p.cells)
-    ]
-    frame_keys = pixel_keys(draws.children("frame", frames).keys).to(device)
+    noises = [draws.parameter(group, "noise") * blurred for group in (p.axons, p.boutons, p.cells)]
+    scene = Scene(
+        composer.branches(axons),
+        composer.stalks(axons, boutons, shown),
+        composer.spots(boutons, shown),
+        composer.bodies(cells),
+        torch.from_numpy(np.stack(noises, axis=1).astype(np.float32)),
+    )
+    frame_keys = pixel_keys(draws.children("frame", shown.shape[1]).keys).to(device)
     microscope = Microscope(p, draws, frame_keys, motion.left, device)
-
-    size = (len(indices), frames, *shape)
-    grey = torch.uint8 if p.max_intensity <= 255 else torch.int32
-    images, clean = _empty(size, grey, device), _empty(size, grey, device)
-    axon_labels, branch_labels = (_empty(size, torch.int16, device) for _ in range(2))
-    masks = _empty(size, torch.bool, device)
-
-    def draw(some: slice) -> None:
-        within = range(some.start * frames, some.stop * frames)
-        lines = branches.within(within, device)
-        if len(lines) > MOST_SEGMENTS and some.stop - some.start > 1:
-            middle = (some.start + some.stop) // 2
-            draw(slice(some.start, middle))
-            draw(slice(middle, some.stop))
-            return
-        canvas = Canvas(len(within), *shape, device)
-        noise = (value[some].repeat_interleave(frames).to(device) for value in noises)
-        renderer = Renderer(canvas, p, PixelDraws(frame_keys[within.start : within.stop]), *noise)
-        renderer.draw_branches(lines)
-        renderer.draw_stalks(stalks.within(within, device))
-        renderer.draw_boutons(spots.within(within, device))
-        renderer.draw_cells(bodies.within(within, device))
-        drawn = renderer.finished(frames)
-        axon_labels[some].copy_(drawn.axon_labels)
-        branch_labels[some].copy_(drawn.branch_labels)
-        masks[some].copy_(drawn.boutons)
-        for i in range(0, some.stop - some.start, exposed):
-            part = slice(i, i + exposed)
-            into = slice(some.start + i, min(some.start + i + exposed, some.stop))
-            made = microscope.expose(drawn.light[part], drawn.clean_light[part], into)
-            images[into].copy_(made[0])
-            clean[into].copy_(made[1])
-        canvas.let_go()
-
-    if device.type == "cpu":
-        pixels = frames * shape[0] * shape[1]
-        rendered, exposed = max(1, _RENDERED // pixels), max(1, _EXPOSED // pixels)
-    else:
-        rendered = exposed = len(indices)
-    for i in range(0, len(indices), rendered):
-        draw(slice(i, min(i + rendered, len(indices))))
+    pixels = develop(scene, microscope)
     missing = np.array([part.missing.sum() for part in (axons, boutons, cells)])
     return Batch(
-        images,
-        clean,
-        axon_labels,
-        branch_labels,
-        masks,
-        axons,
-        boutons,
-        motion.matrices,
-        shown,
-        missing,
+        **vars(pixels),
+        axons=axons,
+        boutons=boutons,
+        matrices=motion.matrices,
+        shown=shown,
+        missing=missing,
     )
-
-
-def _empty(size: tuple[int, ...], kind: torch.dtype, device: torch.device) -> torch.Tensor:
-    if device.type != "cpu":
-        return torch.empty(size, dtype=kind, device=device)
-    # NumPy asks for large pages, which are there at once
-    width = torch.empty(0, dtype=kind).element_size()
-    return torch.from_numpy(np.empty((*size, width), np.uint8)).view(kind)[..., 0]
 
 
 def batch_size(parameters: SurrogateParameters, device: torch.device, series: bool) -> int:

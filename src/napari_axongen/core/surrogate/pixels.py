@@ -55,7 +55,7 @@ class PixelDraws:
         count = math.prod(shape)
         halves = self.bits(name, (count + 1) // 2).view(torch.int16)[:, :count]
         index = halves.to(torch.int32).add_(_MIDDLE).view(-1)
-        drawn = torch.index_select(_normal_table(self.device), 0, index)
+        drawn = torch.index_select(normal_table(self.device), 0, index)
         return drawn.view(len(self), *shape)
 
     def normal_at(
@@ -71,7 +71,7 @@ class PixelDraws:
             What all counters are below.
         """
         top = (self._bits_at(name, row, place, places) >> _SHIFT_16).bitwise_and_(_LOW_16)
-        return torch.index_select(_normal_table(self.device), 0, top)
+        return torch.index_select(normal_table(self.device), 0, top)
 
     def pair_at(
         self, name: str, row: torch.Tensor, place: torch.Tensor, places: int
@@ -79,7 +79,7 @@ class PixelDraws:
         """Likewise, and numbers uniform on [0, 1) in steps of 2**-16."""
         bits = self._bits_at(name, row, place, places)
         top = (bits >> _SHIFT_16).bitwise_and_(_LOW_16)
-        normal = torch.index_select(_normal_table(self.device), 0, top)
+        normal = torch.index_select(normal_table(self.device), 0, top)
         return normal, bits.bitwise_and_(_LOW_16).float().mul_(2.0**-16)
 
     def _bits_at(
@@ -93,7 +93,7 @@ class PixelDraws:
         return _mix32_(x)
 
     def _stream(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        number, other = stream_numbers(name)
+        number, other = (int(half.view(np.int32)) for half in stream_numbers(name))
         return self.keys.to(torch.int32) ^ number, (self.keys >> 32).to(torch.int32) ^ other
 
 
@@ -121,7 +121,7 @@ def _mix32_(x: torch.Tensor) -> torch.Tensor:
 
 
 @functools.lru_cache
-def _normal_table(device: torch.device) -> torch.Tensor:
+def normal_table(device: torch.device) -> torch.Tensor:
     """Quantiles of the standard normal in 65,536 equal parts, float32; variance exactly 1."""
     size = 1 << _TABLE_BITS
     values = ndtri((np.arange(size) + 0.5) / size)

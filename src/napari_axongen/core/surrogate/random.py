@@ -63,8 +63,8 @@ class Draws:
     def uniform(self, name: str, *shape: int) -> Floats:
         """Uniform on (0, 1), float64 (B, *shape), in steps of 2**-32."""
         number, other = stream_numbers(name)
-        low = self.keys.astype(np.uint32) ^ np.int32(number).view(np.uint32)
-        high = (self.keys >> np.uint64(32)).astype(np.uint32) ^ np.int32(other).view(np.uint32)
+        low = self.keys.astype(np.uint32) ^ number
+        high = (self.keys >> np.uint64(32)).astype(np.uint32) ^ other
         # sequences of two keys meet by chance only: the counters are mixed before they are keyed
         x = _mixed_counters(math.prod(shape)) ^ low[:, None]
         x += high[:, None]
@@ -133,14 +133,10 @@ def image_keys(seed: int, indices: Iterable[int]) -> NDArray[np.uint64]:
     return _mix64(np.fromiter(indices, dtype=np.uint64) + base)
 
 
-def stream_numbers(name: str) -> tuple[int, int]:
-    """What a name does to the two halves of a key: it is put on them by exclusive or (int32)."""
+def stream_numbers(name: str) -> tuple[np.uint32, np.uint32]:
+    """What a name does to the two halves of a key: it is put on them by exclusive or."""
     number = zlib.crc32(name.encode())
-    return _signed(number), _signed(number * _PRIME & 0xFFFFFFFF)
-
-
-def _signed(number: int) -> int:
-    return number - (1 << 32) if number >= 1 << 31 else number
+    return np.uint32(number), np.uint32(number * _PRIME & 0xFFFFFFFF)
 
 
 _counters = np.zeros(0, dtype=np.uint32)

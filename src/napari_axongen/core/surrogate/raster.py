@@ -23,18 +23,18 @@ NOTHING = 2**31 - 1
 """Key of a pixel that no line is near to."""
 LIGHT = 1 << 18
 """Intensities are summed as whole parts of 1/LIGHT."""
-_GAUSSIAN = 1 << 14  # entries of the table of a squared distance to 25
-_SIGMAS = 3.2  # beyond which a profile is not drawn
-_SPACING = 1.25  # sigmas between the points of a line
-_ID_BITS = 18
-MOST_SEGMENTS = (1 << _ID_BITS) - 1
+GAUSSIAN = 1 << 14  # entries of the table of a squared distance to 25
+SIGMAS = 3.2  # beyond which a profile is not drawn
+SPACING = 1.25  # sigmas between the points of a line
+ID_BITS = 18
+MOST_SEGMENTS = (1 << ID_BITS) - 1
 """That can be told apart in one canvas."""
-_FINE = 128  # steps of distance in a px
-_FURTHEST = (1 << 13) - 1  # of these steps
+FINE = 128  # steps of distance in a px
+FURTHEST = (1 << 13) - 1  # of these steps
 _CHUNK = 1 << 17  # window pixels at a time: what a cache holds
 _CHUNK_GPU = 1 << 25
 _MOST_SPARE = 16  # canvases kept for the next image
-_WINDOWS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)  # half of them
+WINDOWS = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)  # half of them
 _FEW_PIXELS = 1 << 17
 
 
@@ -248,17 +248,17 @@ def by_window(reach: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     """
     if not len(reach):
         return
-    sizes = torch.tensor(_WINDOWS, dtype=reach.dtype, device=reach.device)
-    group = torch.searchsorted(sizes, reach).clamp_(max=len(_WINDOWS) - 1)
+    sizes = torch.tensor(WINDOWS, dtype=reach.dtype, device=reach.device)
+    group = torch.searchsorted(sizes, reach).clamp_(max=len(WINDOWS) - 1)
     for number in torch.unique(group).tolist():
-        yield from _pieces(_WINDOWS[number], places(group == number))
+        yield from _pieces(WINDOWS[number], places(group == number))
 
 
 def by_largest(reach: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     """The same for objects whose looks do not depend on their window: few share the largest."""
     if not len(reach):
         return
-    half = min(math.ceil(float(reach.max())), _WINDOWS[-1])
+    half = min(math.ceil(float(reach.max())), WINDOWS[-1])
     if len(reach) * (2 * half + 1) ** 2 <= _FEW_PIXELS:
         yield half, torch.arange(len(reach), device=reach.device)
     else:
@@ -273,11 +273,11 @@ def _pieces(half: int, rows: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]
 
 def window_places(half: int, device: torch.device) -> torch.Tensor:
     """Number of each pixel of a window, the same in windows of all sizes, int64 (D, D)."""
-    offset = torch.arange(-half, half + 1, device=device) + _WINDOWS[-1]
-    return offset[:, None] * (2 * _WINDOWS[-1] + 1) + offset
+    offset = torch.arange(-half, half + 1, device=device) + WINDOWS[-1]
+    return offset[:, None] * (2 * WINDOWS[-1] + 1) + offset
 
 
-WINDOW_PLACES = (2 * _WINDOWS[-1] + 1) ** 2
+WINDOW_PLACES = (2 * WINDOWS[-1] + 1) ** 2
 """What those numbers are below."""
 
 
@@ -303,21 +303,26 @@ def nearest(canvas: Canvas, segments: Segments, reach: torch.Tensor) -> tuple[to
     InputError
         More segments than can be told apart.
     """
-    if len(segments) > MOST_SEGMENTS:
-        raise InputError(
-            f"An image would have {len(segments)} segments of axons, and at most {MOST_SEGMENTS} "
-            "can be drawn; ask for fewer axons, or longer steps."
-        )
+    check_number(len(segments))
     keys = canvas.full(NOTHING)
     number = torch.arange(len(segments), dtype=torch.int32, device=keys.device)
     for half, part in by_window(reach + segments.length() / 2):
         distance, index = _distance(canvas, segments.select(part), half)
-        key = distance.mul_(_FINE).clamp_(max=_FURTHEST).to(torch.int32)
-        key.mul_(1 << _ID_BITS).add_(pick(number, part))
+        key = distance.mul_(FINE).clamp_(max=FURTHEST).to(torch.int32)
+        key.mul_(1 << ID_BITS).add_(pick(number, part))
         keys.scatter_reduce_(0, index.view(-1), key.view(-1), "amin")
-    pixel = places(keys < _FURTHEST << _ID_BITS)
+    pixel = places(keys < FURTHEST << ID_BITS)
     key = pick(keys, pixel)
-    return pixel, key & ((1 << _ID_BITS) - 1), (key >> _ID_BITS).float() / _FINE
+    return pixel, key & ((1 << ID_BITS) - 1), (key >> ID_BITS).float() / FINE
+
+
+def check_number(segments: int) -> None:
+    """Raise `InputError` where an image has more segments than can be told apart."""
+    if segments > MOST_SEGMENTS:
+        raise InputError(
+            f"An image would have {segments} segments of axons, and at most {MOST_SEGMENTS} "
+            "can be drawn; ask for fewer axons, or longer steps."
+        )
 
 
 def places(mask: torch.Tensor) -> torch.Tensor:
@@ -359,7 +364,7 @@ def add_lines(canvas: Canvas, lights: tuple[torch.Tensor, ...], segments: Segmen
         int32 flat pixels of the canvas, in 1/LIGHT; all are changed in place.
     """
     length = segments.length()
-    pieces = torch.ceil(length / (_SPACING * segments.sigma)).clamp_(min=1).long()
+    pieces = torch.ceil(length / (SPACING * segments.sigma)).clamp_(min=1).long()
     number = torch.repeat_interleave(torch.arange(len(segments), device=length.device), pieces)
     first = pieces.cumsum(0) - pieces
     place = torch.arange(len(number), device=length.device) - pick(first, number)
@@ -369,7 +374,7 @@ def add_lines(canvas: Canvas, lights: tuple[torch.Tensor, ...], segments: Segmen
     weight = pick(segments.brightness * length / pieces, number) * (LIGHT / (2 * math.pi))
     weight = weight / (sigma * sigma)
     frame = pick(segments.frame, number)
-    for half, part in by_window(_SIGMAS * sigma):
+    for half, part in by_window(SIGMAS * sigma):
         index, row, column = canvas.strips(frame[part], point[part], half)
         row, column = row / pick(sigma, part), column / pick(sigma, part)
         value = (gaussian(row * row) * pick(weight, part))[:, None] * gaussian(column * column)
@@ -380,12 +385,13 @@ def add_lines(canvas: Canvas, lights: tuple[torch.Tensor, ...], segments: Segmen
 
 def gaussian(ratio: torch.Tensor) -> torch.Tensor:
     """exp(-ratio / 2) of squared distances in units of sigma, float32, from a table to 5 sigma."""
-    place = (ratio * (_GAUSSIAN / 25)).clamp_(max=_GAUSSIAN).to(torch.int32)
-    return torch.index_select(_gaussian_table(ratio.device), 0, place.view(-1)).view(ratio.shape)
+    place = (ratio * (GAUSSIAN / 25)).clamp_(max=GAUSSIAN).to(torch.int32)
+    return torch.index_select(gaussian_table(ratio.device), 0, place.view(-1)).view(ratio.shape)
 
 
 @functools.lru_cache
-def _gaussian_table(device: torch.device) -> torch.Tensor:
-    values = np.exp(-(np.arange(_GAUSSIAN + 1) + 0.5) / _GAUSSIAN * 25 / 2)
+def gaussian_table(device: torch.device) -> torch.Tensor:
+    """What `gaussian` looks up, float32."""
+    values = np.exp(-(np.arange(GAUSSIAN + 1) + 0.5) / GAUSSIAN * 25 / 2)
     values[-1] = 0
     return torch.tensor(values, dtype=torch.float32, device=device)

@@ -28,8 +28,8 @@ from .raster import (
 
 _RIM = 0.05  # intensity at the rim of a bouton, and of a cell in terms of its peak squared
 _LEAST_FALL = 0.6  # of a dim object's intensity at its rim
-_PROFILE = 3.2  # sigmas beyond which a profile is not drawn
-_TAIL = 2.6  # the same of a bouton of true width
+PROFILE = 3.2  # sigmas beyond which a profile is not drawn
+TAIL = 2.6  # the same of a bouton of true width
 
 
 @dataclass
@@ -51,6 +51,38 @@ class Rendered:
     axon_labels: torch.Tensor
     branch_labels: torch.Tensor
     boutons: torch.Tensor
+
+
+def branch_reach(segments: Segments, additive: bool) -> torch.Tensor:
+    """How far around segments pixels are labelled or show them, (n,)."""
+    if additive:
+        return segments.half_width
+    return torch.maximum(segments.half_width, PROFILE * segments.sigma)
+
+
+def bouton_looks(spots: Spots, true_width: bool) -> tuple[torch.Tensor, ...]:
+    """Sigma across the axon and along it, peak, and px that a bouton may show in, each (n,)."""
+    if true_width:  # the radius is half the width at half the height
+        sigma = spots.radius / math.sqrt(2 * math.log(2))
+    else:
+        fall = (_RIM / spots.brightness.clamp(min=1e-6)).clamp(max=_LEAST_FALL)
+        sigma = spots.radius / (-2 * fall.log()).sqrt()
+    psf = spots.psf * spots.psf
+    wide = (sigma * sigma + psf).sqrt()
+    long = ((sigma * spots.elongation) ** 2 + psf).sqrt()
+    peak = spots.brightness * (sigma * sigma * spots.elongation) / (wide * long)
+    reach = spots.radius * spots.elongation
+    if true_width:
+        reach = torch.maximum(reach, TAIL * long)
+    return wide, long, peak, reach + 1
+
+
+def cell_looks(bodies: Bodies) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sigma, and px that a cell shows in, each (n,)."""
+    rim = (_RIM * bodies.brightness).clamp(min=1e-3)
+    sigma = bodies.radius / (-2 * rim.clamp(max=_LEAST_FALL).log()).sqrt()
+    offsets = bodies.centres - bodies.centres[:, :1]
+    return sigma, (offsets * offsets).sum(-1).sqrt().amax(1) + EXTENT * bodies.radius + 1
 
 
 class Renderer:
@@ -93,10 +125,9 @@ class Renderer:
 
     def draw_branches(self, segments: Segments) -> None:
         """Draw axons, and label what is near to them."""
-        reach = segments.half_width
-        if not self.additive:
-            reach = torch.maximum(reach, _PROFILE * segments.sigma)
-        pixel, near, distance = nearest(self.canvas, segments, reach)
+        pixel, near, distance = nearest(
+            self.canvas, segments, branch_reach(segments, self.additive)
+        )
         inside = places(distance < pick(segments.half_width, near))
         labelled, label = pick(pixel, inside), pick(near, inside)
         self.axon_labels[labelled] = pick(segments.axon, label)
@@ -121,7 +152,7 @@ class Renderer:
     ) -> None:
         """Intensity by the distance from the nearest branch (Billot 2017)."""
         sigma = pick(segments.sigma, near)
-        seen = places(distance < _PROFILE * sigma)
+        seen = places(distance < PROFILE * sigma)
         pixel, near, sigma = pick(pixel, seen), pick(near, seen), pick(sigma, seen)
         ratio = pick(distance, seen) / sigma
         shape = gaussian(ratio * ratio) * (LIGHT / math.sqrt(2 * math.pi)) / sigma
@@ -147,21 +178,8 @@ class Renderer:
     def draw_boutons(self, spots: Spots) -> None:
         """Draw boutons and their mask."""
         radius = spots.radius
-        if self.true_width:  # the radius is half the width at half the height
-            sigma = spots.radius / math.sqrt(2 * math.log(2))
-            peak = spots.brightness
-        else:
-            peak = spots.brightness
-            fall = (_RIM / peak.clamp(min=1e-6)).clamp(max=_LEAST_FALL)
-            sigma = spots.radius / (-2 * fall.log()).sqrt()
-        psf = spots.psf * spots.psf
-        wide = (sigma * sigma + psf).sqrt()  # across the axon
-        long = ((sigma * spots.elongation) ** 2 + psf).sqrt()
-        peak = peak * (sigma * sigma * spots.elongation) / (wide * long)
-        reach = radius * spots.elongation
-        if self.true_width:
-            reach = torch.maximum(reach, _TAIL * long)
-        for half, part in by_largest(reach + 1):
+        wide, long, peak, reach = bouton_looks(spots, self.true_width)
+        for half, part in by_largest(reach):
             window, row, column = self.canvas.windows(spots.frame[part], spots.centre[part], half)
             down, right = spots.along[part].unbind(1)
             forth = (row * down[:, None])[:, :, None] + (column * right[:, None])[:, None, :]
@@ -172,7 +190,7 @@ class Renderer:
             distance = (forth / long[part, None, None]).square_()
             distance.add_((off / wide[part, None, None]).square_())
             # beyond its mask a bouton shows only where its light may end as it likes
-            seen = places(distance < _TAIL**2 if self.true_width else inside)
+            seen = places(distance < TAIL**2 if self.true_width else inside)
             pixels = (2 * half + 1) ** 2
             number = torch.div(seen, pixels, rounding_mode="floor")
             place = pick(window_places(half, seen.device), seen - number * pixels)
@@ -188,11 +206,9 @@ class Renderer:
     def draw_cells(self, bodies: Bodies) -> None:
         """Draw cells: the nearest of five lobes decides, dark dots and speckle on top."""
         radius = bodies.radius
-        rim = (_RIM * bodies.brightness).clamp(min=1e-3)
-        sigma = radius / (-2 * rim.clamp(max=_LEAST_FALL).log()).sqrt()
+        sigma, reach = cell_looks(bodies)
         offsets = bodies.centres - bodies.centres[:, :1]
-        reach = (offsets * offsets).sum(-1).sqrt().amax(1) + EXTENT * radius
-        for half, part in by_largest(reach + 1):
+        for half, part in by_largest(reach):
             window, row, column = self.canvas.windows(
                 bodies.frame[part], bodies.centres[part, 0], half
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +26,25 @@ _CAP = 0.75  # px: how far the original's stamp reaches beyond the thickness
 _LEAST_HALF_WIDTH = 0.75  # px: a mask without holes
 _FARTHEST = 64.0  # px around the image beyond which nothing shows
 _IN_FOCUS = 2.0  # times its width to which defocus may widen an axon that is labelled
+
+
+@dataclass
+class Scene:
+    """What there is in each frame of a batch.
+
+    Attributes
+    ----------
+    branches, stalks, spots, bodies
+        Sorted by frame; frames are numbered ``image * T + t``.
+    noises
+        float32 (B, 3): noise of axons, boutons and cells.
+    """
+
+    branches: Segments
+    stalks: Segments
+    spots: Spots
+    bodies: Bodies
+    noises: torch.Tensor
 
 
 class Composer:

@@ -1,0 +1,280 @@
+"""What the microscope makes of an image's light, in loops that numba compiles for the CPU.
+
+As in `kernels`, each function names the one of the torch path that it equals to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from .acquisition import COLUMNS, FEW, GRAINS, HALVED, ROUNDED, ROWS
+from .kernels import HALF, ONE, bits_at, compiled, f32, i32, records, stream, u32
+from .random import stream_numbers
+
+VIEW = np.dtype(
+    [
+        (name, "f4")
+        for name in (
+            "scale",
+            "haze",
+            "background",
+            "vignetting",
+            "line_jitter",
+            "background_variation",
+            "unit",
+            "gain",
+            "read_noise",
+            "offset",
+            "top",
+        )
+    ]
+    + [("normalise", "?")]
+)
+"""How an image is taken: of `AcquisitionParameters`. ``scale`` is the signal in grey values per
+1/LIGHT, ``unit`` that of `background`, ``top`` the greatest grey value."""
+
+_ROW_BITS, _UPPER = u32(0xFFFF), u32(16)
+_JITTER, _BACKGROUND, _PHOTONS, _READ = map(
+    stream_numbers, ("jitter", "background", "photons", "read")
+)
+
+
+@compiled
+def _normals(key: Any, numbers: Any, first: Any, table: Any, bits: Any, out: Any) -> None:
+    """`PixelDraws.normal` from the first on; the bits are space to work in."""
+    low, high = stream(key, numbers)
+    begin, end = first // 2, (first + len(out) + 1) // 2
+    for i in range(end - begin):
+        bits[i] = bits_at(low, high, begin + i)
+    odd = first % 2
+    for i in range(len(out)):
+        place = i + odd
+        half = (bits[place // 2] >> _UPPER) if place % 2 else (bits[place // 2] & _ROW_BITS)
+        out[i] = table[half ^ u32(0x8000)]
+
+
+@compiled
+def _draw_grains(key: Any, table: Any, bits: Any, out: Any) -> None:
+    """The grains of `acquisition._background`."""
+    _normals(key, _BACKGROUND, 0, table, bits, out)
+    for i in range(len(out)):
+        out[i] = min(max(np.rint(out[i] * f32(GRAINS)), f32(-127)), f32(127))
+
+
+@compiled
+def _add_background(
+    grains: Any,
+    weights: Any,
+    across: Any,
+    reach: Any,
+    unit: Any,
+    uneven: Any,
+    smooth: Any,
+    made: Any,
+    noisy: Any,
+) -> None:
+    """`acquisition._background` of a row, added."""
+    smooth[:] = 0
+    for k in range(len(weights)):
+        weight = weights[k]
+        if weight != 0:
+            row = grains[k * len(smooth) : (k + 1) * len(smooth)]
+            for q in range(len(smooth)):
+                smooth[q] += weight * row[q]
+    made[:] = 0
+    for q in range(len(smooth)):
+        value = np.rint(smooth[q] * f32(1 / HALVED))
+        first, end = reach[0, q], reach[1, q]
+        line, taps = made[first:end], across[q, first:end]
+        for i in range(len(line)):
+            line[i] += value * taps[i]
+    for x in range(len(noisy)):
+        noisy[x] += made[x] * unit * uneven
+
+
+@compiled
+def _jitter(noisy: Any, shift: Any, out: Any) -> None:
+    """`acquisition._jitter` of a row."""
+    last = len(noisy) - 1
+    for x in range(len(noisy)):
+        at = f32(x) + shift
+        left = np.floor(at)
+        begin = min(max(int(left), 0), last)
+        first, second = noisy[begin], noisy[min(max(int(left) + 1, 0), last)]
+        out[x] = first + (at - left) * (second - first)
+    noisy[:] = out
+
+
+@compiled
+def _photons(
+    noisy: Any, gain: Any, key: Any, first: Any, counts: Any, normals: Any, bits: Any
+) -> None:
+    """`acquisition.photons` of a row, in grey values."""
+    low, high = stream(key, _PHOTONS)
+    for x in range(len(noisy)):
+        bits[x] = bits_at(low, high, first + x)
+    for x in range(len(noisy)):
+        mean = max(noisy[x] / max(gain, f32(1e-6)), f32(0))
+        upper = bits[x] >> _UPPER
+        if mean > f32(FEW):
+            z = normals[upper]
+            number = np.rint(mean + np.sqrt(mean) * z + (z * z - ONE) / f32(6))
+            number = max(number, f32(0))
+        else:
+            row = int(f32(bits[x] & _ROW_BITS) * f32(2.0**-16) + mean * f32(ROWS))
+            number = f32(counts[row * COLUMNS + int(upper & u32(COLUMNS - 1))])
+        noisy[x] = number * gain
+
+
+@compiled
+def _add(line: Any, plain: Any, value: Any) -> None:
+    for x in range(len(line)):
+        line[x], plain[x] = line[x] + value, plain[x] + value
+
+
+@compiled
+def expose(
+    light: Any,
+    clean: Any,
+    views: Any,
+    image: Any,
+    keys: Any,
+    left: Any,
+    haze: Any,
+    shade: Any,
+    down: Any,
+    across: Any,
+    reach: Any,
+    normals: Any,
+    counts: Any,
+    noisy: Any,
+    plain: Any,
+) -> Any:
+    """`Microscope.expose` of all frames of an image but for the end.
+
+    Parameters
+    ----------
+    light, clean
+        int32 (T, H, W): in 1/LIGHT.
+    views, image
+        `VIEW` (B,), and which of them.
+    keys, left
+        uint64 and float32 (T,): part of the light that is not bleached.
+    haze, shade
+        float32 (H + W,) each: profiles of the haze, and parts of the squared radius, of the rows
+        and then of the columns.
+    down, across
+        float32 (H, c) and (d, W): weights of `acquisition.Smoother`.
+    reach
+        int64 (2, d): of each row of ``across`` the first that is not 0 and the end of these.
+    normals, counts
+        The tables.
+    noisy, plain
+        float32 (T, H, W), to be filled: with noise and without.
+
+    Returns
+    -------
+    What `digitise` is to multiply with, and to add.
+    """
+    view = views[image]
+    frames, height, width = light.shape
+    scale = view.scale
+    if view.normalise:
+        brightest_light = i32(1)
+        for t in range(frames):
+            for y in range(height):
+                for x in range(width):
+                    brightest_light = max(brightest_light, light[t, y, x])
+        scale = ONE / f32(brightest_light) * f32(255)
+    uneven = view.background_variation
+    coarse = across.shape[0]
+    grains = np.empty(down.shape[1] * coarse, dtype=np.float32)
+    bits = np.empty(max(len(grains), width, height) + 2, dtype=np.uint32)
+    smooth, shifts = np.empty(coarse, dtype=np.float32), np.empty(height, dtype=np.float32)
+    buffer = np.empty(width, dtype=np.float32)
+    brightest = f32(0)
+    for t in range(frames):
+        seen = scale * left[t]
+        if view.line_jitter != 0:
+            _normals(keys[t], _JITTER, 0, normals, bits, shifts)
+        if uneven != 0:
+            _draw_grains(keys[t], normals, bits, grains)
+        for y in range(height):
+            line, bare = noisy[t, y], plain[t, y]
+            for x in range(width):
+                line[x], bare[x] = f32(light[t, y, x]) * seen, f32(clean[t, y, x]) * seen
+            if view.haze != 0:
+                glow = view.haze * haze[y]
+                for x in range(width):
+                    more = glow * haze[height + x]
+                    line[x], bare[x] = line[x] + more, bare[x] + more
+            if view.background != 0:
+                _add(line, bare, view.background)
+            if view.vignetting != 0:
+                for x in range(width):
+                    dim = ONE - view.vignetting * (shade[y] + shade[height + x])
+                    line[x], bare[x] = line[x] * dim, bare[x] * dim
+            if view.line_jitter != 0:
+                _jitter(line, shifts[y] * view.line_jitter, buffer)
+            if uneven != 0:
+                _add_background(
+                    grains, down[y], across, reach, view.unit, uneven, smooth, buffer, line
+                )
+            if view.gain > 0:
+                _photons(line, view.gain, keys[t], y * width, counts, normals, bits)
+            if view.read_noise != 0:
+                _normals(keys[t], _READ, y * width, normals, bits, buffer)
+                for x in range(width):
+                    line[x] += buffer[x] * view.read_noise
+            if view.offset != 0:
+                _add(line, bare, view.offset)
+            if view.normalise:
+                for x in range(width):
+                    brightest = max(brightest, line[x])
+    if view.normalise:
+        return ONE / max(brightest, f32(1e-6)) * view.top, f32(ROUNDED)
+    return ONE, HALF
+
+
+@compiled
+def digitise(values: Any, factor: Any, more: Any, top: Any, negative: Any, out: Any) -> None:
+    """`Microscope._digitise`, float32 (T, H, W) to whole numbers."""
+    frames, height, width = values.shape
+    for t in range(frames):
+        for y in range(height):
+            line, grey = values[t, y], out[t, y]
+            for x in range(width):
+                value = min(max(line[x] * factor + more, f32(0)), top)
+                grey[x] = top - np.floor(value) if negative else value
+
+
+_light, _values, _list = nb.int32[:, :, ::1], nb.float32[:, :, ::1], nb.float32[::1]
+SIGNATURES = {
+    expose: [
+        (
+            _light,
+            _light,
+            records(VIEW),
+            nb.int64,
+            nb.uint64[::1],
+            _list,
+            _list,
+            _list,
+            nb.float32[:, ::1],
+            nb.float32[:, ::1],
+            nb.int64[:, ::1],
+            _list,
+            nb.uint8[::1],
+            _values,
+            _values,
+        )
+    ],
+    digitise: [
+        (_values, nb.float32, nb.float32, nb.float32, nb.boolean, kind[:, :, ::1])
+        for kind in (nb.uint8, nb.int32)
+    ],
+}
+"""What there is to compile."""
