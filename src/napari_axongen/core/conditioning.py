@@ -31,6 +31,7 @@ GREY_RANGE = (-0.25, 1.25)
 _QUANTILES = 257
 _LEAST_STEP = 2e-5  # between quantiles: in flat parts ranks would else be those of rounding errors
 _BLOCK = 256  # side of a block of noise
+_STRIP = 64  # outputs of a filter made by one product
 
 
 def gradients(grey: Tensor) -> Tensor:
@@ -53,12 +54,29 @@ def gradients(grey: Tensor) -> Tensor:
         smooth = smooth / smooth.sum()
         slope = -x / sigma**2 * smooth
         padded = functional.pad(grey, (reach, reach, reach, reach), mode="replicate")
-        across, along = (
-            functional.conv2d(functional.conv2d(padded, a.view(1, 1, 1, -1)), b.view(1, 1, -1, 1))
-            for a, b in ((slope, smooth), (smooth, slope))
+        smoothed, sloped = _filtered(padded, torch.stack([smooth, slope]))
+        (along,), (across,) = (
+            _filtered(smoothed.mT, slope[None]),
+            _filtered(sloped.mT, smooth[None]),
         )
-        found.append(torch.hypot(across, along))
+        found.append(torch.hypot(across, along).mT)
     return torch.cat(found, 1)
+
+
+def _filtered(x: Tensor, kernels: Tensor) -> Tensor:
+    """Correlate the last axis with some kernels (n, taps): (..., W + taps - 1) to (n, ..., W).
+
+    As products with a band matrix, `_STRIP` outputs at a time: several times faster on a CPU than a
+    convolution of one channel.
+    """
+    count, taps = kernels.shape
+    width = x.shape[-1] - taps + 1
+    band = kernels.new_zeros(count, _STRIP, _STRIP + taps - 1)
+    for place in range(_STRIP):
+        band[:, place, place : place + taps] = kernels
+    strips = functional.pad(x, (0, -width % _STRIP)).unfold(-1, _STRIP + taps - 1, _STRIP)
+    made = (strips @ band.flatten(0, 1).T).unflatten(-1, (count, _STRIP)).movedim(-2, 0)
+    return made.flatten(-2)[..., :width]
 
 
 @dataclass(frozen=True)

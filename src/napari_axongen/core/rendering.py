@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,10 +27,12 @@ from .events import Steps
 from .masks import VALUES
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY
-from .tiling import Grid, Read, Write, load, predict
+from .tiling import Grid, Read, Window, Write, load, predict
 
 _SAMPLE_SIDE = 256  # working pixels
 _SAMPLES = 16  # windows that tell a plane's ranks
+_ENOUGH = 1 << 18  # pixels in them that are
+_LEAD = 1e-4  # of myelin over background, and of axon over myelin
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def render_plane(
     memory: int = DEFAULT_MEMORY,
     tile: int | None = None,
     first: tuple[int, int] = (0, 0),
+    part: Window | None = None,
 ) -> Steps[None]:
     """Translate one plane.
 
@@ -97,7 +101,7 @@ def render_plane(
         Working pixels per pixel of the plane.
     seed, plane
         Of the noise.
-    device, memory, tile, first
+    device, memory, tile, first, part
         As of `tiling.predict`.
     """
     device = device or choose_device()
@@ -128,7 +132,20 @@ def render_plane(
         margin=margin,
         planes=source.planes,
         first=first,
+        part=part,
     )
+
+
+def rendered_from(
+    network: TileExactNetwork, shape: tuple[int, int], scale: float, part: Window
+) -> Window:
+    """Rows and columns of a plane that `render_plane` reads to make a part of it, at most."""
+    radius = network.receptive_radius + STRUCTURE_RADIUS
+    rows, columns = (
+        Grid(length, scale, radius, network.stride).source(wanted)
+        for length, wanted in zip(shape, part, strict=True)
+    )
+    return rows, columns
 
 
 def grey_levels(
@@ -153,8 +170,10 @@ def _likeliest(shares: Tensor) -> Tensor:
 
     Of equal shares the inner class wins, by a lead that rounding cannot turn: tiles agree.
     """
-    lead = torch.arange(CLASS_COUNT, device=shares.device).view(1, -1, 1, 1) * 1e-4
-    return (shares + lead).argmax(1)
+    background, myelin, axon = shares.unbind(1)
+    myelin, axon = myelin + _LEAD, axon + 2 * _LEAD
+    is_axon = axon > torch.maximum(background, myelin)
+    return torch.where(is_axon, 2, (myelin > background).long())
 
 
 @torch.inference_mode()
@@ -175,7 +194,8 @@ def _ranks(grey: Read, shape: tuple[int, int], scale: float, device: Device) -> 
             for span, outer in zip((rows, columns), wide, strict=True)
         ]
         found.append(gradients(window)[..., inner[0], inner[1]].reshape(1, len(SIGMAS), 1, -1))
-    return Ranks.of(torch.cat(found, -1))
+    magnitudes = torch.cat(found, -1)
+    return Ranks.of(magnitudes[..., :: math.ceil(magnitudes.shape[-1] / _ENOUGH)])
 
 
 def _blocks(length: int) -> list[slice]:
