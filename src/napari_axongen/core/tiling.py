@@ -59,11 +59,20 @@ class Grid:
         """Length at the network's scale."""
         return max(1, round(self.length * self.scale))
 
-    def cut(self, tile: int) -> list[Span]:
-        """Cut the axis into cores of at most ``tile`` native pixels, all but equal."""
-        count = math.ceil(self.length / tile)
-        edges = [round(i * self.length / count) for i in range(count + 1)]
+    def cut(self, tile: int, part: slice | None = None) -> list[Span]:
+        """Cut the axis, or a part of it, into cores of at most ``tile`` native pixels.
+
+        They are all but equal.
+        """
+        start, stop = (0, self.length) if part is None else (part.start, part.stop)
+        count = math.ceil((stop - start) / tile)
+        edges = [start + round(i * (stop - start) / count) for i in range(count + 1)]
         return [self._span(a, b) for a, b in pairwise(edges)]
+
+    def source(self, part: slice) -> slice:
+        """Native pixels that are read to make a part of the axis."""
+        window = self._span(part.start, part.stop).window
+        return taps(window.start, window.stop, self.scale, self.length)
 
     def _span(self, start: int, stop: int) -> Span:
         output = taps(start, stop, 1 / self.scale, self.working_length)
@@ -158,6 +167,7 @@ def predict(
     margin: int = 0,
     planes: int = 1,
     first: tuple[int, int] = (0, 0),
+    part: Window | None = None,
 ) -> Steps[None]:
     """Send an image through a network, tile by tile.
 
@@ -192,6 +202,9 @@ def predict(
         How many ``read`` returns.
     first
         Row and column around which to begin.
+    part
+        Rows and columns that are wanted, from ``start`` to ``stop``; omitted, all. They come out
+        as of the whole.
 
     Yields
     ------
@@ -203,7 +216,10 @@ def predict(
     radius = network.receptive_radius + margin
     side = tile or _tile_side(network, shape, scale, memory, margin, planes)
     while True:
-        rows, columns = (Grid(length, scale, radius, network.stride).cut(side) for length in shape)
+        rows, columns = (
+            Grid(length, scale, radius, network.stride).cut(side, wanted)
+            for length, wanted in zip(shape, part or (None, None), strict=True)
+        )
         tiles = sorted(product(rows, columns), key=lambda spans: _distance(spans, first))
         try:
             for count, (row, column) in enumerate(tiles):

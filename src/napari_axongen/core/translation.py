@@ -7,6 +7,7 @@ translator knows, by the median diameter of its axons, and the result back to th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal, TypeAlias
@@ -22,12 +23,18 @@ from .masks import check_mask, mask_diameter
 from .matching import Match, match_model
 from .models.card import Card
 from .parameters import SegmentParameters, TranslateParameters
-from .rendering import Source, grey_levels, render_plane
+from .rendering import Source, grey_levels, render_plane, rendered_from
 from .segmentation import class_values, fibre_probabilities
-from .tiling import Read, Write, predict
+from .tiling import Read, Window, Write, predict
 from .translators import Translator, load_translator, translator_from, translators, working_scale
 
+FINDING, TRANSLATING = "finding axons and myelin", "translating"
+"""What progress says: while the mask is made, and while the result is written."""
+
 Origin: TypeAlias = Literal["given", "segmented"]
+
+_LARGE = 1 << 24  # px of a plane whose mask takes so long that one should see something before
+_GLANCE = 1024  # rows and columns that are shown then
 
 
 @dataclass(frozen=True)
@@ -176,10 +183,10 @@ def translate_steps(
     origin: Origin | None = None if mask is None else "given"
     if mask is None and parameters.condition != "structure":
         mask, origin = np.zeros(image.spatial_shape, dtype=np.uint8), "segmented"
-    place = first or (0,) * len(image.spatial_shape)
-    planes = sorted(image.plane_indices(), key=lambda plane: plane != place[:-2])
+    looked_at = None if first is None else first[:-2]
+    planes = sorted(image.plane_indices(), key=lambda plane: plane != looked_at)
     for count, plane in enumerate(planes):
-        around = (place[-2], place[-1]) if plane == place[:-2] else (0, 0)
+        around = (first[-2], first[-1]) if first is not None and plane == looked_at else None
         steps = _plane(plan, image, plane, mask, origin, result, around)
         yield from _counted(steps, count, len(planes))
         if plane:
@@ -194,31 +201,60 @@ def _plane(
     mask: Any,
     origin: Origin | None,
     out: Any,
-    first: tuple[int, int],
+    first: tuple[int, int] | None,
 ) -> Steps[None]:
-    """Translate one plane: first its mask, if it has to be made, then the image."""
+    """Translate one plane: first its mask, if it has to be made, then the image.
+
+    Of a large plane whose mask takes its time, what is looked at is made before all else.
+    """
     condition, stack = plan.parameters.condition, image.spatial_shape[:-2]
     segmented = origin == "segmented"
     grey = _grey(image, plane) if segmented or condition != "mask" else None
-    if segmented and grey is not None and plan.segmenter is not None:
-        steps = _segment(plan, plan.segmenter, grey, mask[plane], first)
-        yield from _counted(steps, 0, 2, "finding axons and myelin")
-    steps = render_plane(
-        plan.model.network,
-        Source(
-            image.plane_shape,
-            None if condition == "structure" else _window(mask, plane),
-            None if condition == "mask" else grey,
-        ),
-        _writer(out, plane, plan.model.card),
-        scale=plan.scale,
-        seed=plan.parameters.seed,
-        plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
-        device=plan.device,
-        memory=plan.parameters.memory,
-        first=first,
+    source = Source(
+        image.plane_shape,
+        None if condition == "structure" else _window(mask, plane),
+        None if condition == "mask" else grey,
     )
-    yield from _counted(steps, int(segmented), 1 + segmented, "translating")
+
+    def mask_steps(part: Window | None) -> Steps[None]:
+        if segmented and grey is not None and plan.segmenter is not None:
+            yield from _segment(plan, plan.segmenter, grey, mask[plane], first or (0, 0), part)
+
+    def image_steps(part: Window | None) -> Steps[None]:
+        yield from render_plane(
+            plan.model.network,
+            source,
+            _writer(out, plane, plan.model.card),
+            scale=plan.scale,
+            seed=plan.parameters.seed,
+            plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
+            device=plan.device,
+            memory=plan.parameters.memory,
+            first=first or (0, 0),
+            part=part,
+        )
+
+    if segmented and first is not None and math.prod(image.plane_shape) >= _LARGE:
+        part = _around(first, image.plane_shape)
+        read = rendered_from(plan.model.network, image.plane_shape, plan.scale, part)
+        for steps, message in ((mask_steps(read), FINDING), (image_steps(part), TRANSLATING)):
+            for event in steps:
+                yield Progress(0, 1, message) if isinstance(event, Progress) else event
+    yield from _counted(mask_steps(None), 0, 2, FINDING)
+    yield from _counted(image_steps(None), int(segmented), 1 + segmented, TRANSLATING)
+
+
+def _around(pixel: tuple[int, int], shape: tuple[int, int]) -> Window:
+    """A window around a pixel, inside the plane."""
+    starts = [
+        max(0, min(at - _GLANCE // 2, length - _GLANCE))
+        for at, length in zip(pixel, shape, strict=True)
+    ]
+    rows, columns = (
+        slice(start, min(start + _GLANCE, length))
+        for start, length in zip(starts, shape, strict=True)
+    )
+    return rows, columns
 
 
 # ---------------------------------------------------------------- the model and the scale
@@ -317,6 +353,7 @@ def _segment(
     grey: Read,
     mask: npt.NDArray[np.uint8],
     first: tuple[int, int],
+    part: Window | None,
 ) -> Steps[None]:
     """Write the classes of one plane into a mask, tile by tile."""
 
@@ -333,6 +370,7 @@ def _segment(
         memory=plan.parameters.memory,
         activation=fibre_probabilities,
         first=first,
+        part=part,
     )
 
 
