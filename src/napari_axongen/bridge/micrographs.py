@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_axongen.core.events import Notice, Partial, Steps
+from napari_axongen.core.events import Partial, Steps
 from napari_axongen.core.files import AXON, MYELIN
-from napari_axongen.core.image import Image
-from napari_axongen.core.parameters import TranslateParameters
+from napari_axongen.core.models.card import Card, package_version
+from napari_axongen.core.surrogate.em_layout import median_diameter
 from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters, Preset
 
 from .layers import RECIPE, UM
+from .recipes import EM_FIBRES
 from .segmenting import Output
 
 if TYPE_CHECKING:
     from napari.types import LayerData
-
-VERB = "generate_micrographs"
 
 
 @dataclass(frozen=True)
@@ -80,16 +78,14 @@ def suited(preset: Preset, axon_diameter: float | None) -> EmFibreParameters:
         Median axon diameter (px) that the translator knows; None: the preset's own pixel size.
     """
     parameters = PRESETS[preset]
-    if axon_diameter:
-        spread = parameters.diameter_sd / parameters.diameter_mean
-        median = parameters.diameter_mean / math.hypot(1, spread)  # of a log-normal law
-        size = float(f"{median / axon_diameter:.2g}")
-        parameters = parameters.model_copy(update={"pixel_size": size})
-    return parameters
+    if not axon_diameter:
+        return parameters
+    size = parameters.pixel_size * median_diameter(parameters) / axon_diameter
+    return parameters.model_copy(update={"pixel_size": float(f"{size:.3g}")})
 
 
 def micrograph(
-    parameters: EmFibreParameters, model: str, seed: int, device: str = "auto"
+    parameters: EmFibreParameters, card: Card, seed: int, device: str = "auto"
 ) -> Steps[Micrograph]:
     """Lay out fibres and render them; imports torch.
 
@@ -97,8 +93,8 @@ def micrograph(
     ----------
     parameters
         What to lay out.
-    model
-        Name of the translator.
+    card
+        Of the translator.
     seed
         Of layout and texture.
     device
@@ -106,33 +102,26 @@ def micrograph(
 
     Yields
     ------
-    what `core.translation.translate_steps` yields but planes; in the end a `Partial` with the
-    result, and one for each `Output`.
+    what `core.surrogate.em_images.em_images_steps` yields; in the end a `Partial` with the result,
+    and one for each `Output`.
     """
     # napari would, on the GUI thread, with its first Labels layer
     importlib.import_module("pandas")
-    from napari_axongen.core.surrogate.em_layout import em_fibres, shortfall
-    from napari_axongen.core.translation import translate_steps
+    from napari_axongen.core.surrogate.em_images import em_images_steps
 
-    layout = em_fibres(parameters, seed)
-    short = shortfall(layout, parameters)
-    if short:
-        yield Notice(short, "warning")
-    # the mask says all: the picture that is translated stays empty
-    nothing = np.broadcast_to(np.uint8(0), layout.classes.shape)
-    chosen = TranslateParameters(model=model, seed=seed, device=device)
-    empty = Image(nothing, "YX", layout.pixel_size, "the layout")
-    made = yield from translate_steps(empty, chosen, layout.classes)
-    rendered = made.recipe()
+    contrast: Preset = "sem" if card.contrast == "SEM" else "tem"
+    (made,) = yield from em_images_steps(
+        parameters, contrast, seed=seed, model=card.name, device=device
+    )
     recipe = {
-        "verb": VERB,
+        "verb": EM_FIBRES,
         "parameters": parameters.model_dump(mode="json"),
         "seed": seed,
-        "target": rendered["target"],
-        "model": rendered["model"],
-        "version": rendered["version"],
+        "target": card.contrast,
+        "model": {"name": card.name},
+        "version": package_version(),
     }
-    result = Micrograph(made.image, layout.classes, layout.labels, layout.pixel_size, recipe)
+    result = Micrograph(made.image, made.classes, made.labels, made.pixel_size, recipe)
     yield Partial((), result)
     for output in result.outputs():
         yield Partial((), output)

@@ -17,8 +17,9 @@ from napari_axongen.core.files import write_image, write_text
 
 from .layers import axes_of, level_0, pixel_size, recipe_of
 from .masks import joined
+from .recipes import EM_FIBRES
 
-MADE = ("translate", "generate_micrographs")
+MADE = ("translate", EM_FIBRES)
 """Verbs whose images come with labels."""
 
 PARTIAL = "partial"

@@ -17,6 +17,7 @@ from napari_axongen.core.parameters import (
     TranslateParameters,
 )
 from napari_axongen.core.surrogate.distributions import text
+from napari_axongen.core.surrogate.em_parameters import PRESETS
 from napari_axongen.core.surrogate.presets import difference, load_parameters
 
 PARAMETERS: dict[str, type[BaseModel]] = {
@@ -26,6 +27,9 @@ PARAMETERS: dict[str, type[BaseModel]] = {
 }
 GENERATING = ("generate", "generate_series")
 """Verbs that need no image."""
+
+EM_FIBRES = "generate em-fibres"
+"""The verb of fibre layouts, of which micrographs are made."""
 
 _OF_THE_MACHINE = ("device", "memory")  # they change how long it takes, not what comes out
 
@@ -43,6 +47,8 @@ def as_python(recipe: Mapping[str, Any], path: str | None = None) -> str:
     """
     if recipe["verb"] in GENERATING:
         return _generating_python(recipe)
+    if recipe["verb"] == EM_FIBRES:
+        return _micrograph_python(recipe)
     arguments = "".join(f"    {name}={value!r},\n" for name, value in _said(recipe))
     image = "image" if path is None else repr(path)
     mask = "    mask=mask,\n" if _mask_given(recipe) else ""
@@ -57,6 +63,8 @@ def as_command(recipe: Mapping[str, Any], path: str | None = None) -> str:
     verb = recipe["verb"]
     if verb in GENERATING:
         return _generating_command(recipe)
+    if verb == EM_FIBRES:
+        return _micrograph_command(recipe)
     words = ["axongen", verb, path or "IMAGE", "--out", "TABLE.csv" if verb == "measure" else "DIR"]
     if _mask_given(recipe):
         words += ["--mask", "MASK"]
@@ -95,6 +103,28 @@ def _generating_command(recipe: Mapping[str, Any]) -> str:
     if recipe["verb"] == "generate_series":
         words.append("--series")
     return shlex.join([*words, "--out", "DIR"])
+
+
+def _micrograph_python(recipe: Mapping[str, Any]) -> str:
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in recipe["parameters"].items())
+    rest = f"{recipe['target'].lower()!r}, seed={recipe['seed']}, model={recipe['model']['name']!r}"
+    return (
+        "from napari_axongen.core.events import run\n"
+        "from napari_axongen.core.surrogate.em_images import em_images_steps\n"
+        "from napari_axongen.core.surrogate.em_parameters import EmFibreParameters\n\n"
+        f"parameters = EmFibreParameters(\n{arguments})\n"
+        f"(result,) = run(em_images_steps(parameters, {rest}))\n"
+    )
+
+
+def _micrograph_command(recipe: Mapping[str, Any]) -> str:
+    contrast = recipe["target"].lower()
+    words = ["axongen", *EM_FIBRES.split(), "--contrast", contrast, "--preset", contrast]
+    usual = PRESETS[contrast].model_dump(mode="json")
+    for name, value in recipe["parameters"].items():
+        if value != usual[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--count", "1", "--seed", str(recipe["seed"]), "--out", "DIR"])
 
 
 def _said(recipe: Mapping[str, Any]) -> list[tuple[str, Any]]:

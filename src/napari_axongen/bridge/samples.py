@@ -63,7 +63,7 @@ def _micrograph(contrast: Preset) -> list[LayerData]:
     height, width = FIELD_SHAPE
     size = {"height": height, "width": width}
     parameters = suited(contrast, card.axon_diameter).model_copy(update=size)
-    made = run(micrograph(parameters, card.name, seed=0))
+    made = run(micrograph(parameters, card, seed=0))
     return micrographs.layers_of(made, f"{contrast.upper()} micrograph")
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Partial, Steps
+from napari_axongen.core.events import Partial, Progress, Steps
 from napari_axongen.core.files import AXON, MYELIN
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.parameters import TranslateParameters
 
+from .jobs import EVENT_INTERVAL
 from .layers import level_0, recipe_of
 from .segmenting import Output
 
@@ -40,6 +43,11 @@ CONDITIONS = {
 """What a translation is conditioned on: what a person calls it, and what that means."""
 
 _NAMED = re.compile(r"(?<![a-z])(tem|sem)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Something was written into the array of a translation."""
 
 
 def translators() -> list[Card]:
@@ -121,14 +129,15 @@ def translate(
 
     Yields
     ------
-    what `translate_steps` yields but its planes, which are in ``out``; in the end a `Partial` with
-    the result, and one for each `Output`, plane by plane.
+    what `translate_steps` yields but its planes; a `Partial` with `Written` when ``out`` has more to
+    show, at most ten times a second; in the end one with the result, and one for each `Output`,
+    plane by plane.
     """
     # napari would, on the GUI thread, with its first Labels layer
     importlib.import_module("pandas")
-    from napari_axongen.core.translation import translate_steps
+    from napari_axongen.core.translation import TRANSLATING, translate_steps
 
-    given = None if mask is None else mask()
+    given, shown = (None if mask is None else mask()), 0.0
     steps = translate_steps(image, parameters, given, out=out, first=first)
     while True:
         try:
@@ -136,8 +145,13 @@ def translate(
         except StopIteration as end:
             result: Translation = end.value
             break
-        if not isinstance(event, Partial):
-            yield event
+        if isinstance(event, Partial):
+            continue
+        yield event
+        written = isinstance(event, Progress) and event.message == TRANSLATING
+        if written and time.monotonic() - shown > EVENT_INTERVAL:
+            yield Partial((), Written())
+            shown = time.monotonic()
     yield Partial((), result)
     if result.mask is not None:
         for plane in np.ndindex(*result.mask.shape[:-2]):

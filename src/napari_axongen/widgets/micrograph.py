@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QSpinBox, QVBoxLayout
 
 from napari_axongen.bridge.layers import recipe_of
-from napari_axongen.bridge.micrographs import VERB, Micrograph, micrograph, suited
+from napari_axongen.bridge.micrographs import Micrograph, micrograph, suited
+from napari_axongen.bridge.recipes import EM_FIBRES
 from napari_axongen.bridge.segmenting import Output
 from napari_axongen.bridge.settings import preference
 from napari_axongen.bridge.translating import translators
@@ -145,7 +146,7 @@ class MicrographDock(Dock):
         self._notices.clear()
         self.notices.say("")
         seed, device = self.seed.use(), preference("device", "auto")
-        self.making.start(lambda: micrograph(parameters, card.name, seed, device))
+        self.making.start(lambda: micrograph(parameters, card, seed, device))
 
     def _on_notice(self, text: str, level: str) -> None:
         if not text.startswith(_DEVICE_NOTICE):
@@ -159,7 +160,7 @@ class MicrographDock(Dock):
             made = event.value
             name = f"{made.recipe['target']} made, seed {made.recipe['seed']}"
             self._image = self.viewer.add_image(made.image, **made.keywords(name))
-            self._labels = SegmentationLayers(self.viewer, self._image, verb=VERB)
+            self._labels = SegmentationLayers(self.viewer, self._image, verb=EM_FIBRES)
             self._recipe = made.recipe
         elif isinstance(event.value, Output) and self._labels is not None:
             self._labels.show(event)

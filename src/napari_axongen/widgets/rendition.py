@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.colormaps import Colormap
-from qtpy.QtCore import QObject, QTimer
 
 from napari_axongen.bridge.layers import level_0, placement, recipe_of, with_recipe
 from napari_axongen.bridge.pairs import PARTIAL
@@ -29,7 +28,6 @@ LARGEST_SIDE = 4096
 LEVEL = 4
 """Rows and columns of one level that make one of the next."""
 
-_REFRESH = 100  # ms between two drawings of what was added
 _MARK = " (partial)"
 _UNFINISHED = Colormap(
     [[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]],
@@ -49,7 +47,7 @@ def pyramid(array: Any) -> Any:
     return levels
 
 
-class Rendition(QObject):
+class Rendition:
     """A source layer in another contrast.
 
     Parameters
@@ -60,34 +58,26 @@ class Rendition(QObject):
         What it becomes, where that is known before the run.
     """
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, source: Any, contrast: str | None, parent: QObject
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.viewer.Viewer, source: Any, contrast: str | None) -> None:
         self._viewer, self._source = viewer, source
         self._contrast = contrast
         shape = level_0(source).shape
         self.out = np.zeros([int(n) for n in (shape[:-1] if source.rgb else shape)], np.uint8)
         self.layer: Any = None
         self._labels: SegmentationLayers | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REFRESH)
-        self._timer.timeout.connect(self._draw)
 
     def touch(self) -> None:
         """Something was written into ``out``: show it."""
         if self.layer is None:
             self._open()
-        elif not self._timer.isActive():
-            self._timer.start()
+        elif self.layer in self._viewer.layers:
+            self.layer.refresh(extent=False, thumbnail=False)
 
     def finish(self, contrast: str | None, recipe: Mapping[str, Any]) -> None:
         """All is written: name it and sign it."""
         self._contrast = contrast
         if self.layer is None:
             self._open()
-        self._timer.stop()
         self.layer.name = self._name()
         self.layer.metadata = with_recipe(self._source, {**recipe, "output": IMAGE})
         self.layer.colormap = "gray"
@@ -111,7 +101,6 @@ class Rendition(QObject):
 
     def stop(self, done: float) -> None:
         """Leave what is done, and say that it is not all."""
-        self._timer.stop()
         if self.layer is None or self.layer not in self._viewer.layers:
             return
         recipe = {"verb": VERB, "output": IMAGE, "target": self._contrast, PARTIAL: round(done, 3)}
@@ -121,10 +110,6 @@ class Rendition(QObject):
 
     def _name(self) -> str:
         return f"{self._source.name} as {self._contrast or 'another contrast'}"
-
-    def _draw(self) -> None:
-        if self.layer in self._viewer.layers:
-            self.layer.refresh(extent=False, thumbnail=False)
 
     def _open(self) -> None:
         """Show the array: in the layer of the translation before, or in a new one."""

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLay
 from napari_axongen.bridge.layers import image_of, pixel_size, recipe_of, why_not
 from napari_axongen.bridge.segmenting import Output
 from napari_axongen.bridge.settings import preference
-from napari_axongen.bridge.translating import CONDITIONS, looked_at, translate
+from napari_axongen.bridge.translating import CONDITIONS, Written, looked_at, translate
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
 from napari_axongen.core.parameters import TranslateParameters
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _SHOWN_ELSEWHERE = ("model", "method", "condition", "seed", "pixel_size")
 _DEVICE_NOTICE = "Computing on "
-_TRANSLATING = "translating"  # what progress says while the result is written
 
 
 class TranslateDock(Dock):
@@ -191,7 +190,7 @@ class TranslateDock(Dock):
         self._notices.clear()
         self.notices.say("")
         self._source, self._done, self._ended = layer, 0.0, "Cancelled."
-        self._rendition = rendition = Rendition(self.viewer, layer, self.model.target, self)
+        self._rendition = rendition = Rendition(self.viewer, layer, self.model.target)
         mask = None if self.mask.mask is None else self.mask.mask.reader()
         first = looked_at(layer, self.viewer.dims.point)
         self.translating.start(lambda: translate(image, parameters, mask, rendition.out, first))
@@ -204,14 +203,14 @@ class TranslateDock(Dock):
         self.notices.say("\n".join(self._notices))
 
     def _on_progress(self, done: int, total: int, eta: float | None, message: str) -> None:
-        if message == _TRANSLATING and self._rendition is not None:
-            self._done = done / total
-            self._rendition.touch()
+        self._done = done / total
 
     def _on_yielded(self, event: Any) -> None:
         if self._rendition is None or not isinstance(event, Partial):
             return
-        if isinstance(event.value, Output):
+        if isinstance(event.value, Written):
+            self._rendition.touch()
+        elif isinstance(event.value, Output):
             self._rendition.label(event)
         else:
             self._rendition.finish(event.value.target, _recipe(event.value))
