@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from napari_axongen.core.conditioning import (
     CHANNELS,
+    GRAINS,
     SIGMAS,
     STRUCTURE_RADIUS,
     Ranks,
@@ -79,7 +80,7 @@ def test_rounding_errors_in_flat_parts_stay_small() -> None:
 
 def test_parts_that_are_not_given_are_zero() -> None:
     classes = torch.randint(0, 3, (2, 8, 9), generator=torch.Generator().manual_seed(0))
-    structure, noise = random(2, 2, 8, 9), random(2, 1, 8, 9, seed=1)
+    structure, noise = random(2, 2, 8, 9), random(2, 3, 8, 9, seed=1)
     whole = condition(classes, structure, noise)
     assert whole.shape == (2, CHANNELS, 8, 9)
     assert torch.equal(whole[:, :3].argmax(1), classes)
@@ -102,16 +103,26 @@ def test_outputs_stand_for_grey_values() -> None:
 )
 def test_a_window_of_noise_is_cut_from_one_field(rows: slice, columns: slice) -> None:
     field = noise_window(7, 2, slice(0, 600), slice(0, 640))
-    assert field.shape == (1, 1, 600, 640)
-    assert torch.equal(noise_window(7, 2, rows, columns), field[..., rows, columns])
+    assert field.shape == (1, len(GRAINS), 600, 640)
+    torch.testing.assert_close(noise_window(7, 2, rows, columns), field[..., rows, columns])
 
 
-def test_noise_is_white_and_keyed_by_seed_and_plane() -> None:
+def test_noise_is_keyed_by_seed_and_plane_and_white_in_its_last_channel() -> None:
     rows, columns = slice(0, 512), slice(0, 512)
-    field = noise_window(0, 0, rows, columns)
+    field = noise_window(0, 0, rows, columns)[0, -1]
     assert abs(float(field.mean())) < 0.01
     assert abs(float(field.std()) - 1) < 0.01
     for seed, plane in ((1, 0), (0, 1)):
-        other = noise_window(seed, plane, rows, columns)
+        other = noise_window(seed, plane, rows, columns)[0, -1]
         assert abs(float((field * other).mean())) < 0.01
-    assert abs(float((field[..., :256, :] * field[..., 256:, :]).mean())) < 0.01
+    assert abs(float((field[:256] * field[256:]).mean())) < 0.01
+
+
+def test_noise_has_its_grains() -> None:
+    field = noise_window(0, 0, slice(0, 2000), slice(0, 2000))[0]
+    for channel, grain in zip(field, GRAINS, strict=True):
+        assert float(channel.std()) == pytest.approx(1, abs=0.08)
+        near = float((channel[:, :-1] * channel[:, 1:]).mean())
+        far = float((channel[:, : -2 * grain] * channel[:, 2 * grain :]).mean())
+        assert abs(far) < 0.1
+        assert near > 0.9 if grain > 1 else abs(near) < 0.01

@@ -11,6 +11,7 @@ import skimage.io
 import torch
 from safetensors.torch import load_file
 
+from napari_axongen.core.conditioning import CHANNELS
 from napari_axongen.core.datasets import make_fields
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
@@ -94,7 +95,7 @@ def test_a_run_leaves_a_model_with_its_card(folders: dict[str, Path], tmp_path: 
         for told in ("mask", "both", "structure")
         for name in ("axon", "myelin")
     }
-    made = network(torch.zeros(1, 6, 32, 32))
+    made = network(torch.zeros(1, CHANNELS, 32, 32))
     assert made.shape == (1, 1, 32, 32)
     assert made.abs().max() <= 1
 

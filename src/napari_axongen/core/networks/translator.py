@@ -26,7 +26,7 @@ class Translator(TileExactNetwork):
     channels
         Channels of each level, finest (half resolution) first.
     in_channels, out_channels
-        Channels of the condition, noise last, and of the image.
+        Channels of the condition, white noise last, and of the image.
 
     Notes
     -----
@@ -35,7 +35,7 @@ class Translator(TileExactNetwork):
     """
 
     def __init__(
-        self, channels: Sequence[int], in_channels: int = 6, out_channels: int = 1
+        self, channels: Sequence[int], in_channels: int = 8, out_channels: int = 1
     ) -> None:
         super().__init__()
         if len(channels) < 1 or min(channels) < 1:

@@ -26,6 +26,7 @@ from napari_axongen.core.conditioning import (
     condition,
     from_output,
     gradients,
+    noise_window,
     to_output,
 )
 from napari_axongen.core.datasets.augment import Augmentation, random_crop, vary_greys
@@ -59,7 +60,8 @@ class _Batch:
 
     real: Tensor  # (n, 1, s, s) in -1..1: the target's alone
     classes: Tensor  # (2 n, s, s)
-    condition: Tensor  # (2 n, 6, s, s)
+    condition: Tensor  # (2 n, CHANNELS, s, s)
+    bound: Tensor  # (n, 1, 1, 1): how far an image is bound to the real one it was told of
 
 
 class TranslationTask:
@@ -182,8 +184,8 @@ class TranslationTask:
             "matching": feature_matching(
                 seen_real[:-1], [layer[:half] for layer in seen_fake[:-1]]
             ),
-            "grey": functional.l1_loss(low_pass(made[:half]), low_pass(batch.real)),
-            "pixel": functional.l1_loss(made[:half], batch.real),
+            "grey": (batch.bound * (low_pass(made[:half]) - low_pass(batch.real)).abs()).mean(),
+            "pixel": (batch.bound * (made[:half] - batch.real).abs()).mean(),
             "segmentation": segmentation_loss(found.float(), batch.classes[half:]),
         }
         for name in ("discriminator", "critic"):
@@ -199,30 +201,40 @@ class TranslationTask:
     def _batch(self, rng: np.random.Generator) -> _Batch:
         setting = self.recipe.optimisation
         half = max(1, setting.batch // 2)
-        real, classes, conditions = [], [], []
+        real, classes, conditions, bound = [], [], [], []
         for planes in (self.targets, self.sources):
             for _ in range(half):
                 plane = planes.draw(rng)
                 x, truth = random_crop(
                     plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng
                 )
+                told, with_structure = self._told(x, truth, rng)
                 if planes is self.targets:
                     real.append(to_output(x))
+                    # A mask leaves open what lies between the fibres: the mean of all that there
+                    # could be is no answer.
+                    bound.append(1 if with_structure else self.recipe.losses.loose)
                 classes.append(truth)
-                conditions.append(self._told(x, truth, rng))
+                conditions.append(told)
         device, layout = self.device.torch, self.device.memory_format
         return _Batch(
             torch.stack(real).to(device),
             torch.stack(classes).to(device),
             torch.cat(conditions).to(device).contiguous(memory_format=layout),
+            torch.tensor(bound, dtype=torch.float32, device=device).view(-1, 1, 1, 1),
         )
 
-    def _told(self, grey: Tensor, classes: Tensor, rng: np.random.Generator) -> Tensor:
-        """The condition of a crop, some of it left out."""
+    def _told(self, grey: Tensor, classes: Tensor, rng: np.random.Generator) -> tuple[Tensor, bool]:
+        """The condition of a crop, some of it left out, and whether structure is in it."""
         odds = self.recipe.conditions
         chances = np.array([odds.both, odds.mask, odds.structure])
         kind = rng.choice(3, p=chances / chances.sum())
-        noise = torch.from_numpy(rng.standard_normal((1, 1, *classes.shape), dtype=np.float32))
+        corner = rng.integers(0, 1000, 2)
+        rows, columns = (
+            slice(int(start), int(start) + length)
+            for start, length in zip(corner, classes.shape, strict=True)
+        )
+        noise = noise_window(int(rng.integers(2**31)), 0, rows, columns)
         structure = None
         if kind != 1:
             x = gradients(vary_greys(grey[None], _VARIED, rng))
@@ -230,7 +242,7 @@ class TranslationTask:
             deviation = rng.uniform(0, odds.noise)
             added = rng.standard_normal(structure.shape, dtype=np.float32)
             structure = (structure + deviation * torch.from_numpy(added)).clamp(-1, 1)
-        return condition(classes[None] if kind != 2 else None, structure, noise)
+        return condition(classes[None] if kind != 2 else None, structure, noise), kind != 1
 
     # ------------------------------------------------------------ judging, saving
 
