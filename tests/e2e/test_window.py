@@ -65,8 +65,43 @@ def test_a_sample_without_a_path_through_a_real_network(
     dock.close_down()
 
 
+def test_from_nothing_to_the_other_contrast_and_a_training_set(
+    make_napari_viewer_proxy, translators, qtbot, monkeypatch, tmp_path
+):
+    from napari.layers import Layer
+
+    from napari_axongen.bridge import samples
+    from napari_axongen.core.datasets.layouts import find_pairs
+    from napari_axongen.widgets.translate import TranslateDock
+
+    monkeypatch.setattr(samples, "FIELD_SHAPE", (160, 192))
+    viewer = make_napari_viewer_proxy(show=True)
+    layers = [viewer.add_layer(Layer.create(*data)) for data in samples.sem_micrograph()]
+    assert layers[0].source.path is None
+    dock = TranslateDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Translate")
+    dock.picker.choose(layers[0])
+    assert dock.model.currentData() == "sem-to-tem"
+    for condition in range(dock.condition.count()):
+        dock.condition.setCurrentIndex(condition)
+        with qtbot.waitSignal(dock.translating.finished, timeout=60_000) as done:
+            dock.run.button.click()
+        made = viewer.layers["SEM micrograph as TEM"]
+        assert np.array_equal(made.data, done.args[0].image)
+        assert made.data.std() > 0
+        assert made.units == layers[0].units
+    assert np.array_equal(viewer.layers["SEM micrograph as TEM axon"].data, layers[2].data)
+    picture = viewer.screenshot(canvas_only=False, flash=False)
+    assert picture.std() > 0
+    with qtbot.waitSignal(dock.exporting.finished):
+        dock.export.start(tmp_path / "pairs")
+    pairs = find_pairs(tmp_path / "pairs").pairs
+    assert [pair.name for pair in pairs] == ["SEM-micrograph", "SEM-micrograph_tem"]
+    dock.close_down()
+
+
 def test_the_demo_without_a_screen_leaves_its_files(
-    tmp_path, make_napari_viewer, monkeypatch, capsys
+    tmp_path, make_napari_viewer, translators, monkeypatch, capsys
 ):
     import napari
 
@@ -84,5 +119,8 @@ def test_the_demo_without_a_screen_leaves_its_files(
         assert str(path) in said
     assert (tmp_path / "tem-field_fibres.csv").read_text().startswith("label,")
     assert json.loads((tmp_path / "tem-field_fibres_image.json").read_text())["image"]
-    for name in ("canvas", "window"):
+    translated = read_image(tmp_path / "tem-field_translated.tif")
+    assert translated.plane_shape == (256, 256)
+    assert str(tmp_path / "tem-field_translated.tif") in said
+    for name in ("canvas", "window", "translated"):
         assert read_image(tmp_path / f"tem-field_{name}.png").axes == "YXC"

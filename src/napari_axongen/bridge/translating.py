@@ -129,8 +129,8 @@ def translate(
 
     Yields
     ------
-    what `translate_steps` yields but its planes; a `Partial` with `Written` when ``out`` has more to
-    show, at most ten times a second; in the end one with the result, and one for each `Output`,
+    what `translate_steps` yields but its planes; a `Partial` with `Written` when ``out`` has more
+    to show, at most ten times a second; in the end one with the result, and one for each `Output`,
     plane by plane.
     """
     # napari would, on the GUI thread, with its first Labels layer

@@ -70,6 +70,11 @@ class Compare(QWidget):
         self._source, self._made = source, made
         self.setEnabled(made is not None)
 
+    @property
+    def layers(self) -> tuple[Any, Any]:
+        """Source and translation, or None and None."""
+        return self._source, self._made
+
     def reset(self) -> None:
         """Show the translation where it belongs, and all of it."""
         self.beside.setChecked(False)

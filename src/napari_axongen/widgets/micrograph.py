@@ -160,12 +160,13 @@ class MicrographDock(Dock):
             made = event.value
             name = f"{made.recipe['target']} made, seed {made.recipe['seed']}"
             self._image = self.viewer.add_image(made.image, **made.keywords(name))
-            self._labels = SegmentationLayers(self.viewer, self._image, verb=EM_FIBRES)
+            self._labels = SegmentationLayers(
+                self.viewer, self._image, verb=EM_FIBRES, visible=False
+            )
             self._recipe = made.recipe
         elif isinstance(event.value, Output) and self._labels is not None:
             self._labels.show(event)
             self._labels.sign(self._recipe)
-            self._labels.find(event.value.name).visible = False
 
     def _made(self) -> tuple[Any, None] | None:
         return None if self._image is None else (recipe_of(self._image), None)

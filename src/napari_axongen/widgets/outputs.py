@@ -77,6 +77,8 @@ class SegmentationLayers:
         was deleted.
     verb
         What makes them: labels that came with an image are not those found in it.
+    visible
+        Whether new ones are shown at once.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class SegmentationLayers:
         source: Any,
         create: bool = True,
         verb: str = "segment",
+        visible: bool = True,
     ) -> None:
-        self._viewer, self._source, self._create, self._verb = viewer, source, create, verb
+        self._viewer, self._source = viewer, source
+        self._create, self._verb, self._visible = create, verb, visible
         colour_axes = 1 if source.rgb else 0
         shape = level_0(source).shape
         self._shape = tuple(int(n) for n in shape[: len(shape) - colour_axes])
@@ -140,6 +144,7 @@ class SegmentationLayers:
             data,
             name=f"{self._source.name} {output}",
             metadata=with_recipe(self._source, {"verb": self._verb, "output": output}),
+            visible=self._visible,
             **placement(self._source),
             **looks,
         )

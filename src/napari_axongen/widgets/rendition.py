@@ -82,17 +82,13 @@ class Rendition:
         self.layer.metadata = with_recipe(self._source, {**recipe, "output": IMAGE})
         self.layer.colormap = "gray"
         self.layer.refresh()
-        self._labels = SegmentationLayers(self._viewer, self.layer, verb=VERB)
+        # hidden at first, for they would hide the picture
+        self._labels = SegmentationLayers(self._viewer, self.layer, verb=VERB, visible=False)
 
     def label(self, part: Partial) -> None:
-        """Show labels of a plane; new ones are hidden, for they would hide the picture."""
-        if self._labels is None:
-            return
-        fresh = self._labels.find(part.value.name) is None
-        self._labels.show(part)
-        layer = self._labels.find(part.value.name)
-        if fresh and layer is not None:
-            layer.visible = False
+        """Put labels of a plane into their layer."""
+        if self._labels is not None:
+            self._labels.show(part)
 
     def sign_labels(self, recipe: Mapping[str, Any]) -> None:
         """Write the recipe into the labels."""
