@@ -30,6 +30,7 @@ from napari_axongen.core.surrogate.em_fields import em_field
 
 from .surrogate import export, generator
 from .timing import ROUNDS, Row, alternate, output
+from .translating import translation, translation_memory
 
 MODEL = "axon-myelin-sem"
 SIDE = 2048
@@ -144,6 +145,8 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "imports": imports,
     "generator": generator,
     "export": export,
+    "translation": translation,
+    "translation_memory": translation_memory,
 }
 
 
