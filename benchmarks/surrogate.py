@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_axongen.core.events import run
+from napari_axongen.core.surrogate import compiling
 from napari_axongen.core.surrogate.generator import SurrogateStream, batch_size, generate_steps
 from napari_axongen.core.surrogate.original_json import to_original
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
@@ -35,6 +36,7 @@ EXPORT_SIDE = 64
 
 def generator() -> list[Row]:
     """Images a second, milliseconds a preview, and on CUDA images a second."""
+    compiling.wait()  # as after some seconds of use; without numba it is torch that is measured
     return [*_rate(), *_previews(), *_cuda_rates()]
 
 

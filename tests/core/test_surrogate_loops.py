@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
+from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import run
-from napari_axongen.core.surrogate import compiling
+from napari_axongen.core.surrogate import compiling, raster
 from napari_axongen.core.surrogate.generator import generate_steps
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 from napari_axongen.core.surrogate.presets import PRESETS, preset, with_changes
@@ -97,3 +102,83 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("series", [False, True])
+def test_threads_do_not_show(series: bool) -> None:
+    parameters = with_changes(preset("broad"), {"width": 90, "height": 80, "series.frames": 3})
+    results = []
+    for number in (1, 3):
+        torch.set_num_threads(number)
+        results.append(run(generate_steps(parameters, 10, 4, device="cpu", series=series)))
+    assert_same(*results)
+
+
+def test_too_many_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raster, "MOST_SEGMENTS", 20)
+    with pytest.raises(InputError, match="segments of axons, and at most 20"):
+        run(generate_steps(preset("original"), 2, device="cpu"))
+
+
+# ------------------------------------------------------------ getting them
+
+
+def fresh(code: str, **environment: str) -> str:
+    """What a Python of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+MAKE = """
+from napari_axongen.core.events import run
+from napari_axongen.core.surrogate import compiling
+from napari_axongen.core.surrogate.generator import generate_steps
+from napari_axongen.core.surrogate.presets import preset, with_changes
+small = with_changes(preset("original"), {"width": 64, "height": 64})
+print(run(generate_steps(small, 2, 5, device="cpu")).images.sum())
+"""
+
+
+def test_without_numba_torch_serves() -> None:
+    hidden = 'import sys; sys.modules["numba"] = None\n'
+    (sum_, ready) = fresh(hidden + MAKE + "print(compiling.wait())").split()
+    assert ready == "False"
+    assert sum_ == fresh(MAKE).splitlines()[0]
+
+
+def test_where_numba_is_switched_off_torch_serves() -> None:
+    ready = fresh(MAKE + "print(compiling.wait())", NUMBA_DISABLE_JIT="1").split()[1]
+    assert ready == "False"
+
+
+def test_numba_comes_when_images_are_made() -> None:
+    modules = ("axons", "boutons", "cells", "compiling", "developing", "generator")
+    imports = "".join(f"import napari_axongen.core.surrogate.{name}\n" for name in modules)
+    assert not fresh(f'import sys\n{imports}print("numba" in sys.modules or "")')
+
+
+def test_to_ask_takes_no_time() -> None:
+    took = fresh(
+        """
+        import time
+        from napari_axongen.core.surrogate import compiling
+        start = time.perf_counter()
+        assert compiling.kernels() is None
+        print(time.perf_counter() - start)
+        """
+    )
+    assert float(took) < 0.1
+
+
+def test_what_is_made_of_them_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = compiling._folder()
+    monkeypatch.setattr(compiling, "_MADE_OF", compiling._MADE_OF[1:])
+    assert compiling._folder() != before

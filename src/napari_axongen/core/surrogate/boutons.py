@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from . import compiling
 from .axons import Axons, Ints
 from .parameters import BoutonParameters
 from .random import Draws, Floats
@@ -136,6 +137,10 @@ def _apart(centre: Floats, good: NDArray[np.bool_], distance: Floats) -> NDArray
     One by one, as the original chooses; near ones are found beforehand by a tree.
     """
     kept = good.copy()
+    loops = compiling.kernels()
+    if loops:
+        loops.keep_apart(centre, distance, kept)
+        return kept
     for image in range(len(centre)):
         if distance[image] <= 0 or not good[image].any():
             continue

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from . import compiling
 from .axons import Axons, Ints
 from .boutons import Boutons
 from .parameters import CellParameters
@@ -71,14 +72,7 @@ def draw_cells(
     places = by_cell.uniform("place", _CANDIDATES, 2).reshape(images, most, _CANDIDATES, 2)
     size = radius[..., None, None]
     places = fine(places * (np.array(shape) + size) - size / 2)
-    free = np.ones(places.shape[:3], dtype=bool)
-    valid = axons.valid
-    for image in range(images):
-        taken = np.concatenate(
-            (axons.points[image][valid[image]], boutons.centre[image][boutons.there[image]])
-        )
-        if len(taken) and most:
-            free[image] = cKDTree(taken).query(places[image])[0] > reach[image, :, None]
+    free = _find_room(places, reach, axons, boutons)
     there = free.any(-1) & (np.arange(most) < wanted[:, None])
     first = free.argmax(-1)[..., None, None]
     return Cells(
@@ -90,3 +84,22 @@ def draw_cells(
         by_cell,
         wanted - there.sum(1),
     )
+
+
+def _find_room(places: Floats, reach: Floats, axons: Axons, boutons: Boutons) -> NDArray[np.bool_]:
+    """Whether axons and boutons are farther from places (B, N, C, 2) than the reach (B, N)."""
+    free = np.ones(places.shape[:3], dtype=bool)
+    loops = compiling.kernels()
+    if loops:
+        images, a, j, p = axons.points.shape[:4]
+        points, count = axons.points.reshape(images, a * j, p, 2), axons.count.reshape(images, -1)
+        loops.find_room(places, reach, points, count, boutons.centre, boutons.there, free)
+        return free
+    valid = axons.valid
+    for image in range(len(places)):
+        taken = np.concatenate(
+            (axons.points[image][valid[image]], boutons.centre[image][boutons.there[image]])
+        )
+        if len(taken) and places.size:
+            free[image] = cKDTree(taken).query(places[image])[0] > reach[image, :, None]
+    return free

@@ -38,6 +38,8 @@ class Kernels:
     expose: Callable[..., tuple[float, float]]
     digitise: Callable[..., None]
     grow: Callable[..., None]
+    keep_apart: Callable[..., None]
+    find_room: Callable[..., None]
 
 
 _made: Kernels | None = None

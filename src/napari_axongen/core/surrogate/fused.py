@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _PARTS = 4  # of a batch for each thread: they do not all take as long
 _AT_ONCE = 1 << 24  # pixels that all threads together work on
+_VECTOR = 32  # pixels that a core takes at a time; what is left over it takes one by one
 _CPU = torch.device("cpu")
 
 
@@ -208,10 +209,13 @@ def _views(
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(height: int, width: int, sigma: float) -> tuple[NDArray[Any], ...]:
+def _taps(height: int, width: int, sigma: float) -> tuple[NDArray[Any], NDArray[Any], Any, int]:
     """Weights of the background for `exposure_kernels.expose`."""
-    down, across = (smoother(side, sigma, _CPU).weights.numpy() for side in (height, width))
-    across = np.ascontiguousarray(across.T)
-    there = across != 0
+    both = [smoother(side, sigma, _CPU).weights.numpy() for side in (height, width)]
+    coarse = both[1].shape[1]
+    # whole fours of weights, and of these whole vectors: what is more is 0
+    down, across = (np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))) for weights in both)
+    there = across.reshape(width, -1, 4).any(2).T
     first, after = there.argmax(1), width - there[:, ::-1].argmax(1)
-    return down, across, np.stack((first, np.where(there.any(1), after, first)))
+    after = np.minimum(first + -(-(after - first) // _VECTOR) * _VECTOR, width)
+    return down, np.ascontiguousarray(across.T), np.stack((first, after)), coarse

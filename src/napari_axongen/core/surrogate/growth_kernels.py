@@ -1,6 +1,6 @@
-"""How axons find their way past each other, in loops that numba compiles.
+"""How axons, boutons and cells find room, in loops that numba compiles.
 
-They walk no farther than they get, where `axons` in NumPy walks every candidate to the end of its
+Axons walk no farther than they get, where `axons` in NumPy walks every candidate to the end of its
 numbers. As in `kernels`, the result is the same.
 """
 
@@ -157,6 +157,68 @@ def grow(
             break
 
 
+@compiled
+def keep_apart(centre: Any, distance: Any, kept: Any) -> None:
+    """`boutons._apart`.
+
+    Parameters
+    ----------
+    centre, distance
+        (B, N, 2), (B,).
+    kept
+        bool (B, N): those that are good; those too near to one before them are taken out.
+    """
+    images, number = kept.shape
+    for b in range(images):
+        if distance[b] <= 0:
+            continue
+        for second in range(number):
+            for first in range(second):
+                if kept[b, second] and kept[b, first]:
+                    down = centre[b, first, 0] - centre[b, second, 0]
+                    right = centre[b, first, 1] - centre[b, second, 1]
+                    if down * down + right * right <= distance[b] * distance[b]:
+                        kept[b, second] = False
+
+
+@compiled
+def _clear(place: Any, reach: Any, point: Any) -> Any:
+    down, right = place[0] - point[0], place[1] - point[1]
+    squared = down * down + right * right
+    return squared > (reach + 1) * (reach + 1) or np.sqrt(squared) > reach
+
+
+@compiled
+def find_room(
+    places: Any, reach: Any, points: Any, count: Any, boutons: Any, there: Any, free: Any
+) -> None:
+    """`cells._find_room`.
+
+    Parameters
+    ----------
+    places, reach
+        (B, N, C, 2), (B, N).
+    points, count
+        (B, S, P, 2), (B, S): paths.
+    boutons, there
+        (B, M, 2), (B, M).
+    free
+        bool (B, N, C), to be filled: whether all of them are farther away.
+    """
+    images, number, candidates = free.shape
+    for b in range(images):
+        for n in range(number):
+            for c in range(candidates):
+                place, clear = places[b, n, c], True
+                for s in range(count.shape[1]):
+                    for p in range(count[b, s]):
+                        clear = clear and _clear(place, reach[b, n], points[b, s, p])
+                for m in range(there.shape[1]):
+                    if there[b, m]:
+                        clear = clear and _clear(place, reach[b, n], boutons[b, m])
+                free[b, n, c] = clear
+
+
 _numbers, _integers = nb.float64[:], nb.int64[:]
 SIGNATURES = {
     grow: [
@@ -177,6 +239,18 @@ SIGNATURES = {
             nb.float64[:, ::1],
             *[_integers] * 2,
         )
-    ]
+    ],
+    keep_apart: [(nb.float64[:, :, :], _numbers, nb.boolean[:, :])],
+    find_room: [
+        (
+            nb.float64[:, :, :, :],
+            nb.float64[:, :],
+            nb.float64[:, :, :, ::1],
+            nb.int64[:, ::1],
+            nb.float64[:, :, :],
+            nb.boolean[:, :],
+            nb.boolean[:, :, ::1],
+        )
+    ],
 }
 """What there is to compile."""
