@@ -24,6 +24,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import mean_interval
 from napari_axongen.core.events import run
 from napari_axongen.core.files import write_text
+from napari_axongen.core.models.store import load_network
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.realism import (
@@ -115,8 +116,11 @@ def seams_and_speed(
     start = time.perf_counter()
     run(translate_steps(source.image, TranslateParameters.model_validate(setting), mask))
     took = (time.perf_counter() - start) / source.classes.size * 1e6
-    seams = seam_index(tiled.array.astype(np.float32), sorted(tiled.rows), sorted(tiled.columns))
-    return f"{seams:.3f}", f"{took:.1f}"
+    rows, columns = sorted(tiled.rows), sorted(tiled.columns)
+    side = load_network(model)[0].fixed_tile
+    if side is not None:  # `classic` works on squares of its own
+        rows, columns = (list(range(0, length, side)) for length in source.classes.shape)
+    return f"{seam_index(tiled.array.astype(np.float32), rows, columns):.3f}", f"{took:.1f}"
 
 
 def timed(render: Render, source: LabelledImage) -> str:
