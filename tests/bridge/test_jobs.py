@@ -113,6 +113,24 @@ def test_cancel_stops_at_the_next_event_and_closes_the_generator(job, qtbot):
     assert not job.running
 
 
+def test_time_left_is_that_of_the_work_at_hand(job, qtbot):
+    """A slow search first, then fast tiles: the search says nothing of how long they take."""
+
+    def steps():
+        for done in range(3):
+            yield Progress(done, 3, "slow")
+            time.sleep(0.6)
+        for done in range(8):
+            yield Progress(done, 8, "fast")
+            time.sleep(0.12)
+
+    with qtbot.waitSignal(job.finished, timeout=20_000):
+        job.start(steps)
+    left = [eta for _, _, eta, message in job.heard["progress"] if message == "fast" and eta]
+    assert left
+    assert max(left) < 2.5
+
+
 def test_the_latest_wins(job, qtbot):
     started = []
 

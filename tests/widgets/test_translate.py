@@ -440,6 +440,7 @@ def test_the_curtain_shows_the_right_part_without_a_copy(translate_dock, rendere
     assert np.allclose(curtain.translate, (3, 4 + 0.1 * column))
     assert (made.visible, curtain.visible) == (False, True)
     assert dock.picker.layer.name == "field TEM"
+    assert viewer.layers.selection.active != curtain
     offered = [dock.picker.box.itemText(i) for i in range(dock.picker.box.count())]
     assert offered == ["field TEM", "field TEM as SEM"]
     dock.compare.slider.setValue(0)

@@ -139,7 +139,7 @@ class _Run(QObject):
         self._stopping = threading.Event()
         self._opened: list[Steps[Any]] = []
         self._outcome: Any = None
-        self._began: tuple[float, int] | None = None
+        self._began: tuple[float, int, int] | None = None  # when, done then, of how many
         # tqdm would write to the terminal as well: the window is enough
         self._bar = None if title is None else progress(total=0, desc=title, file=io.StringIO())
         # superqt's worker, not napari's: that one reports errors and warnings by itself
@@ -178,9 +178,9 @@ class _Run(QObject):
 
     def _show_progress(self, event: Progress) -> None:
         now = time.monotonic()
-        if self._began is None:
-            self._began = (now, event.done)
-        since, first = self._began
+        if self._began is None or self._began[2] != event.total:  # another kind of work
+            self._began = (now, event.done, event.total)
+        since, first, _ = self._began
         done = event.done - first
         eta = (now - since) / done * (event.total - event.done) if done > 0 else None
         if self._bar is not None:

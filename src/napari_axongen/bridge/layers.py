@@ -22,6 +22,9 @@ UM = "um"
 RECIPE = "axongen"
 """Key of a layer's metadata that holds the recipe it was made by."""
 
+CURTAIN = "curtain"
+"""The verb of a layer that only compares two others: see `widgets.compare`."""
+
 MIN_SIDE = 16
 """Fewer rows or columns hold no fibre."""
 
@@ -147,6 +150,11 @@ def why_not(layer: Any) -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def is_curtain(layer: Any) -> bool:
+    """Whether a layer only compares two others, and is no image of its own."""
+    return (recipe_of(layer) or {}).get("verb") == CURTAIN
 
 
 def placement(layer: Any) -> dict[str, Any]:

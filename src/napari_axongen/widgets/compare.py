@@ -10,24 +10,16 @@ from napari.utils.transforms import Affine
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QWidget
 
-from napari_axongen.bridge.layers import RECIPE, level_0, placement, recipe_of
+from napari_axongen.bridge.layers import CURTAIN, RECIPE, level_0, placement, recipe_of
 
 from .rendition import LEVEL
 
 if TYPE_CHECKING:
     import napari
 
-WIPE = "wipe"
-"""What the recipe of the curtain's layer is called by."""
-
 _POSITIONS = 200
 _REST = 15  # ms that the slider's positions are gathered: a change of data takes napari about ten
 _GAP = 0.02  # of the width, between the two images
-
-
-def is_curtain(layer: Any) -> bool:
-    """Whether a layer is the curtain, and not an image of its own."""
-    return (recipe_of(layer) or {}).get("verb") == WIPE
 
 
 class Compare(QWidget):
@@ -134,7 +126,7 @@ class Compare(QWidget):
             multiscale=self._made.multiscale,
             contrast_limits=self._made.contrast_limits,
             colormap=self._made.colormap,
-            metadata={RECIPE: {"verb": WIPE}},
+            metadata={RECIPE: {"verb": CURTAIN}},
             **placement(self._made),
         )
         layers.insert(layers.index(self._made) + 1, self._curtain)

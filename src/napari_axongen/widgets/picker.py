@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_axongen.bridge.layers import is_curtain
+
 from .parts import Hint
 
 if TYPE_CHECKING:
@@ -77,7 +79,9 @@ class LayerPicker(QWidget):
     def refresh(self, event: Any = None) -> None:
         """Follow the layer list: keep the choice, or else take the active or the last layer."""
         before = self.layer
-        self._layers = [layer for layer in self._viewer.layers if self._offers(layer)]
+        self._layers = [
+            layer for layer in self._viewer.layers if self._offers(layer) and not is_curtain(layer)
+        ]
         self.box.blockSignals(True)
         self.box.clear()
         self.box.addItems([layer.name for layer in self._layers])

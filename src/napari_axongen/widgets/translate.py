@@ -15,7 +15,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
 from napari_axongen.core.parameters import TranslateParameters
 
-from .compare import Compare, is_curtain
+from .compare import Compare
 from .copying import CopyRecipe
 from .direction import DirectionPicker
 from .fold import Fold
@@ -59,11 +59,7 @@ class TranslateDock(Dock):
     # ------------------------------------------------------------ the form
 
     def _build(self) -> None:
-        self.picker = LayerPicker(
-            self.viewer,
-            lambda layer: isinstance(layer, ImageLayer) and not is_curtain(layer),
-            why_not,
-        )
+        self.picker = LayerPicker(self.viewer, lambda layer: isinstance(layer, ImageLayer), why_not)
         self.model = DirectionPicker()
         self.mask = MaskPicker(self.viewer)
         self.condition = QComboBox()
