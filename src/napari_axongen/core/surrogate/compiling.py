@@ -28,6 +28,7 @@ from platformdirs import user_cache_path
 _KERNELS = ("kernels", "exposure_kernels", "growth_kernels")
 _MADE_OF = (*_KERNELS, "acquisition", "cells", "occupancy", "random", "raster", "render")
 _DONE = "complete"  # a file that says so
+_REST = 1.0  # seconds: what takes no longer is not to be held up by the loading
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Kernels:
 
 
 _made: Kernels | None = None
-_lock = threading.Lock()
-_leaving = False
+_starting, _in_llvm = threading.Lock(), threading.Lock()
+_hurry, _leaving = threading.Event(), threading.Event()
 
 
 def kernels() -> Kernels | None:
-    """The loops, or None while they are not ready; who asks has them loaded."""
+    """The loops, or None while they are not ready; who asks has them loaded, a little later."""
     if _made is None:
         _start()
     return _made
@@ -56,13 +57,14 @@ def kernels() -> Kernels | None:
 
 def wait() -> bool:
     """Wait for them; whether they are ready."""
+    _hurry.set()
     _start()
     _loader.join()
     return _made is not None
 
 
 def _start() -> None:
-    with _lock:
+    with _starting:
         if _loader.ident is None:
             atexit.register(_leave)
             _loader.start()
@@ -71,8 +73,9 @@ def _start() -> None:
 def _serve() -> None:
     """Have them compiled if need be, and load them."""
     global _made
+    _hurry.wait(_REST)
     with contextlib.suppress(Exception):
-        if importlib.util.find_spec("numba") is None:
+        if _leaving.is_set() or importlib.util.find_spec("numba") is None:
             return
         if not (_folder() / _DONE).exists():
             _compile_apart()
@@ -84,9 +87,9 @@ _loader = threading.Thread(target=_serve, name="axongen kernels", daemon=True)
 
 def _leave() -> None:
     """Python must not end while LLVM works."""
-    global _leaving
-    with _lock:
-        _leaving = True
+    with _in_llvm:
+        _leaving.set()
+    _hurry.set()
 
 
 def _load() -> Kernels:
@@ -96,8 +99,8 @@ def _load() -> Kernels:
     for module in modules:
         for kernel, signatures in module.SIGNATURES.items():
             for signature in signatures:
-                with _lock:
-                    if _leaving:
+                with _in_llvm:
+                    if _leaving.is_set():
                         raise InterruptedError
                     kernel.compile(signature)
             kernel.disable_compile()  # other types are a mistake, not one more thing to compile

@@ -215,7 +215,7 @@ def _taps(height: int, width: int, sigma: float) -> tuple[NDArray[Any], NDArray[
     coarse = both[1].shape[1]
     # whole fours of weights, and of these whole vectors: what is more is 0
     down, across = (np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))) for weights in both)
-    there = across.reshape(width, -1, 4).any(2).T
+    there = across.reshape(width, -1, 4).max(axis=2).T > 0
     first, after = there.argmax(1), width - there[:, ::-1].argmax(1)
     after = np.minimum(first + -(-(after - first) // _VECTOR) * _VECTOR, width)
     return down, np.ascontiguousarray(across.T), np.stack((first, after)), coarse
