@@ -182,6 +182,10 @@ def test_the_image_s_own_labels_are_the_mask(translate_dock, renderer, network, 
     assert not (renderer.masks[-1][:40] == 255).any()
     assert np.array_equal(renderer.masks[-1][40:] == 255, grey[40:] == AXON)
     assert recipe_of(viewer.layers[MADE[1]])["mask"] == "given"
+    dock.picker.choose(viewer.layers["field TEM as SEM"])
+    assert dock.mask.currentText() == "field TEM as SEM: axon, myelin"
+    dock.picker.choose(viewer.layers["field TEM"])
+    assert dock.mask.currentText() == "field TEM: axon, myelin"
     dock.mask.setCurrentIndex(0)
     dock.mask.activated.emit(0)
     viewer.add_labels(np.zeros((96, 128), int))  # does not bring the mask back

@@ -56,7 +56,7 @@ class MaskPicker(QComboBox):
     def set_source(self, source: Any) -> None:
         """Offer the masks of another image."""
         if source is not self._source:
-            self._source, self._declined = source, False
+            self._source, self._declined, self._masks = source, False, []
             self.refresh()
 
     def refresh(self, event: Any = None) -> None:
