@@ -165,17 +165,33 @@ def test_numba_comes_when_images_are_made() -> None:
     assert not fresh(f'import sys\n{imports}print("numba" in sys.modules or "")')
 
 
-def test_to_ask_takes_no_time() -> None:
+def test_to_expect_them_takes_no_time() -> None:
     took = fresh(
         """
         import time
         from napari_axongen.core.surrogate import compiling
         start = time.perf_counter()
+        compiling.expect(1, 1)
         assert compiling.kernels() is None
         print(time.perf_counter() - start)
         """
     )
     assert float(took) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("images", "pixels", "times", "loaded"),
+    [(1, 100, 1, True), (64, 1 << 20, 60, False), (64, 1 << 20, 70, True)],
+)
+def test_they_are_loaded_where_they_are_worth_it(
+    images: int, pixels: int, times: int, loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(compiling, "_asked", 0)
+    monkeypatch.setattr(compiling, "_start", lambda: started.append(True))
+    for _ in range(times):
+        compiling.expect(images, pixels)
+    assert bool(started) == loaded
 
 
 def test_what_is_made_of_them_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ _KERNELS = ("kernels", "exposure_kernels", "growth_kernels")
 _MADE_OF = (*_KERNELS, "acquisition", "cells", "occupancy", "random", "raster", "render")
 _DONE = "complete"  # a file that says so
 _REST = 1.0  # seconds: what takes no longer is not to be held up by the loading
+_SINGLE = 4  # images
+_LONG = 1 << 26  # pixels, which take torch some ten seconds
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,31 @@ class Kernels:
 
 
 _made: Kernels | None = None
+_asked = 0
 _starting, _in_llvm = threading.Lock(), threading.Lock()
 _hurry, _leaving = threading.Event(), threading.Event()
 
 
 def kernels() -> Kernels | None:
-    """The loops, or None while they are not ready; who asks has them loaded, a little later."""
-    if _made is None:
-        _start()
+    """The loops, or None while they are not ready."""
     return _made
+
+
+def expect(images: int, pixels: int) -> None:
+    """Have the loops loaded where they are worth it: some seconds of a core and 110 MB.
+
+    That is where somebody waits for single images, a little later as it may have been the last,
+    and in long jobs.
+
+    Parameters
+    ----------
+    images, pixels
+        How many are to be made now.
+    """
+    global _asked
+    _asked += pixels
+    if images <= _SINGLE or _asked > _LONG:
+        _start()
 
 
 def wait() -> bool:

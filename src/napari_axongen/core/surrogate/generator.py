@@ -16,6 +16,7 @@ from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Progress, Steps
 
+from . import compiling
 from .acquisition import Microscope
 from .axons import Axons, Ints, draw_axons
 from .boutons import Boutons, draw_boutons
@@ -77,6 +78,10 @@ def render_batch(
     series
         Whether each image is a series of frames.
     """
+    if device.type == "cpu":
+        frames = parameters.series.frames if series else 1
+        area = parameters.width * parameters.height
+        compiling.expect(len(indices), len(indices) * frames * area)
     draws = Draws(image_keys(seed, indices))
     p, shape = parameters, (parameters.height, parameters.width)
     motion = draw_motion(draws, p.series, shape) if series else at_rest(draws, shape)
