@@ -138,6 +138,19 @@ def test_direction_is_guessed_from_the_name(translate_dock, name, model):
     assert dock.model.currentData() == model
 
 
+def test_what_a_person_chose_outlives_a_calibration(translate_dock):
+    viewer, dock = translate_dock()
+    viewer.add_labels(np.zeros((96, 128), np.uint8), name="a axon")
+    viewer.add_labels(np.zeros((96, 128), np.uint8), name="a myelin")
+    dock.model.setCurrentIndex(dock.model.findData("sem-to-tem"))
+    dock.mask.setCurrentIndex(1)
+    viewer.layers["field TEM"].units = ("um", "um")
+    viewer.layers["field TEM"].scale = (0.1, 0.1)
+    assert dock.pixel_size.optional_value() == pytest.approx(0.1)
+    assert dock.model.currentData() == "sem-to-tem"
+    assert dock.mask.currentText() == "a: axon, myelin"
+
+
 def test_direction_is_known_of_what_was_segmented_and_translated(
     translate_dock, renderer, network, qtbot
 ):

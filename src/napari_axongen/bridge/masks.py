@@ -70,7 +70,7 @@ def find_masks(source: Any, layers: Iterable[Any]) -> list[MaskLayers]:
     ``NAME axon`` and ``NAME myelin``. A layer of its own holds 0, 127 and 255.
     """
     shape = _spatial_shape(source)
-    fitting = [layer for layer in layers if layer is not source and _may_be_mask(layer, shape)]
+    fitting = [layer for layer in layers if layer != source and _may_be_mask(layer, shape)]
     halves: dict[tuple[str, str], dict[str, Any]] = {}
     single = []
     for layer in fitting:

@@ -80,7 +80,7 @@ class Compare(QWidget):
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._curtain:
+        if event.value == self._curtain:
             self._curtain = None
             self.slider.setValue(0)
             if self._made is not None and self._made in self._viewer.layers:

@@ -19,6 +19,7 @@ class DirectionPicker(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self._cards = translators()
+        self._layer: Any = None
         self.setToolTip("From which contrast to which; 'found' looks at the image first.")
         self.addItem("Found from the image", AUTO)
         for card in self._cards:
@@ -40,7 +41,9 @@ class DirectionPicker(QComboBox):
         chosen = self.currentData()
         return next((card.contrast for card in self._cards if card.name == chosen), None)
 
-    def guess(self, layer: Any, layers: Iterable[Any]) -> None:
-        """Choose what suits an image layer."""
-        card = suitable(self._cards, contrast_of(layer, layers))
-        self.setCurrentIndex(self.findData(AUTO if card is None else card.name))
+    def set_layer(self, layer: Any, layers: Iterable[Any]) -> None:
+        """Choose what suits another image layer; what a person chose for this one stays."""
+        if layer is not None and layer != self._layer:
+            card = suitable(self._cards, contrast_of(layer, layers))
+            self.setCurrentIndex(self.findData(AUTO if card is None else card.name))
+        self._layer = layer

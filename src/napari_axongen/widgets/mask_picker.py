@@ -55,7 +55,7 @@ class MaskPicker(QComboBox):
 
     def set_source(self, source: Any) -> None:
         """Offer the masks of another image."""
-        if source is not self._source:
+        if source != self._source:  # the same layer may come in another proxy
             self._source, self._declined, self._masks = source, False, []
             self.refresh()
 

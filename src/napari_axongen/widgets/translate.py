@@ -140,9 +140,9 @@ class TranslateDock(Dock):
     def _on_layer(self) -> None:
         layer = self.picker.accepted
         self.mask.set_source(layer)
+        self.model.set_layer(layer, self.viewer.layers)
         if layer is not None:
             self.pixel_size.set_optional_value(pixel_size(layer).um)
-            self.model.guess(layer, self.viewer.layers)
         self._show_state()
 
     def _on_condition(self) -> None:
