@@ -51,6 +51,8 @@ class Match:
         `plausibility` of what it sees in the middle of the image.
     reason
         Why this scale.
+    axon_diameter
+        Median diameter, image px, of the axons that it sees in the middle of the image; 0: none.
     """
 
     network: TileExactNetwork
@@ -59,6 +61,7 @@ class Match:
     scale: float
     score: float
     reason: str
+    axon_diameter: float
 
 
 def match_model(
@@ -198,23 +201,23 @@ def _match(
     if axon_diameter is not None and card.axon_diameter:
         given = card.axon_diameter / axon_diameter
         reason = f"axons of {axon_diameter:g} px, as given"
-        score, _ = view.look(network, given, device)
-        return Match(network, card, sha256, snap(given), score, reason)
+        score, size = view.look(network, given, device)
+        return Match(network, card, sha256, snap(given), score, reason, size)
     if pixel_size is not None and card.pixel_size is not None:
         given = pixel_size / card.pixel_size
         reason = f"{pixel_size:g} um per pixel"
-        score, _ = view.look(network, given, device)
+        score, size = view.look(network, given, device)
         if score >= _CONVINCING:
-            return Match(network, card, sha256, snap(given), score, reason)
+            return Match(network, card, sha256, snap(given), score, reason, size)
     best, scale, diameter = 0.0, 1.0, 0.0
     for count, candidate in enumerate(SCALES):
         yield Progress(count, len(SCALES), f"finding the scale for {card.name}")
-        seen, size = view.look(network, candidate, device)
+        seen, axons = view.look(network, candidate, device)
         if seen > best:
-            best, scale, diameter = seen, candidate, size
+            best, scale, diameter = seen, candidate, axons
     if given is not None:
         if best < _BETTER * score:
-            return Match(network, card, sha256, snap(given), score, reason)
+            return Match(network, card, sha256, snap(given), score, reason, size)
         reason = (
             f"found from the image, as the axons have not the size that {pixel_size:g} um per "
             "pixel lets expect"
@@ -224,7 +227,7 @@ def _match(
         # learnt. They are measured in image pixels here.
         correction = card.axon_diameter / (diameter * scale)
         scale *= min(max(correction, 1 / _FLAT), _FLAT)
-    return Match(network, card, sha256, snap(scale), best, reason)
+    return Match(network, card, sha256, snap(scale), best, reason, diameter)
 
 
 def snap(scale: float) -> float:

@@ -290,7 +290,9 @@ def _plan(
         )
     if segmenter is not None:
         yield _direction(segmenter, card)
-        if diameter is None and segmenter.card.axon_diameter:
+        if diameter is None and segmenter.axon_diameter:
+            diameter, how = segmenter.axon_diameter, f"as {segmenter.card.name} sees them"
+        elif diameter is None and segmenter.card.axon_diameter:
             diameter, how = segmenter.card.axon_diameter / segmenter.scale, segmenter.reason
     scale, said = working_scale(card, diameter, how)
     yield said
