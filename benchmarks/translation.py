@@ -55,7 +55,7 @@ from .translation_images import (
 from .translation_trials import ARMS, NEED_MODEL, Scores, kept, segment, trained, trial
 
 PAGE = Path(__file__).parents[1] / "docs" / "translation-accuracy.md"
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 SIDE = 1024
 """Of the part of each test image that is judged, px."""
 LARGE = 1024
@@ -67,22 +67,26 @@ CONSOLE = Console(stderr=True, highlight=False)
 # ---------------------------------------------------------------- structure and looks
 
 
-def judged(
-    made: Sequence[LabelledImage], real: Sequence[LabelledImage], judges: Sequence[TileExactNetwork]
-) -> list[str]:
-    """The cells that images alone decide: consistency, spectrum, greys, classifier."""
+def consistency(made: Sequence[LabelledImage], judges: Sequence[TileExactNetwork]) -> list[str]:
+    """Cells of the structure: Dice, and the share of swapped images."""
     found = [
         structure_consistency(segment(judge, image.image), image.classes)
         for judge, image in product(judges, made)
     ]
+    return [
+        f"{np.mean([f.axon for f in found]):.3f} / {np.mean([f.myelin for f in found]):.3f}",
+        f"{np.mean([f.swapped for f in found]):.0%}",
+    ]
+
+
+def looks(made: Sequence[LabelledImage], real: Sequence[LabelledImage]) -> list[str]:
+    """Cells of the looks: spectrum, greys, classifier."""
     grey, real_grey = ([image.image.read(()) for image in part] for part in (made, real))
     distances = grey_distances(
         [(g, image.classes) for g, image in zip(grey, made, strict=True)],
         [(g, image.classes) for g, image in zip(real_grey, real, strict=True)],
     )
     return [
-        f"{np.mean([f.axon for f in found]):.3f} / {np.mean([f.myelin for f in found]):.3f}",
-        f"{np.mean([f.swapped for f in found]):.0%}",
         f"{spectrum_distance(grey, real_grey):.2f}",
         " / ".join(f"{distance:.2f}" for distance in reversed(distances)),
         f"{two_sample_auc(grey, real_grey):.2f}",
@@ -150,7 +154,8 @@ def structure_table(direction: Direction, model: str, classic: str | None, runs:
 
     def row(title: str, made: Sequence[LabelledImage], seams: str, speed: str) -> None:
         CONSOLE.print(f"{direction.name}: {title}")
-        lines.append(f"| {' | '.join([title, *judged(made, real, judges), seams, speed])} |")
+        cells = [title, *consistency(made, judges), *looks(made, real), seams, speed]
+        lines.append(f"| {' | '.join(cells)} |")
 
     for title, render in (
         ("identity", untouched),
@@ -178,7 +183,8 @@ def structure_table(direction: Direction, model: str, classic: str | None, runs:
             made = [harmonise(click(image), diameter) for image in native(direction.source)[1]]
             row("default, one click", [centre(image, SIDE) for image in made], "", "")
     row("*real, animals trained on*", [centre(image, SIDE) for image in trained_on], "", "")
-    row("*real, animals judged by*", real, "", "")
+    cells = ["*real, animals judged by*", *consistency(real, judges), *[""] * 5]
+    lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -251,11 +257,12 @@ def trials(
 # ---------------------------------------------------------------- the page
 
 
-def write_page(sections: list[str]) -> None:
-    """Put the tables between the page's markers; the words around them stay."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    write_text(PAGE, "\n".join([before + BEGIN, "", *sections, "", END + after]))
+def write_section(name: str, lines: list[str]) -> None:
+    """Put the tables of a direction between its markers; the rest of the page stays."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    write_text(PAGE, "\n".join([before + begin, "", *lines, "", end + after]))
 
 
 def main() -> None:
@@ -268,21 +275,20 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/translation"))
     parser.add_argument("--trials-only", action="store_true", help="train, and leave the page")
     asked = parser.parse_args()
-    sections = []
     for name in asked.direction:
         direction, model = DIRECTIONS[name], asked.model or name
         try:
             found = trials(direction, asked.arms, asked.seeds, asked.runs, model, asked.classic)
             if asked.trials_only:
                 continue
-            sections += [f"## {name}", "", "### Structure and looks", ""]
-            sections += structure_table(direction, model, asked.classic, asked.runs)
-            sections += ["", "### Train on synthetic, test on real", "", *trials_table(found), ""]
+            lines = [f"## {name}", "", "### Structure and looks", ""]
+            lines += structure_table(direction, model, asked.classic, asked.runs)
+            lines += ["", "### Train on synthetic, test on real", "", *trials_table(found)]
         except InputError as error:
             CONSOLE.print(f"{name} is left out: {error}")
-    if sections:
-        write_page(sections)
-        sys.stdout.write("\n".join(sections) + "\n")
+            continue
+        write_section(name, lines)
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ def test_from_images_to_the_page(
     data: None, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"Before\n{translation.BEGIN}\nold\n{translation.END}\nAfter\n")
+    begin, end = (mark.format("tem-to-sem") for mark in (translation.BEGIN, translation.END))
+    page.write_text(f"Before\n{begin}\nold\n{end}\nAfter\n")
     monkeypatch.setattr(translation, "PAGE", page)
     monkeypatch.setattr(translation, "SIDE", 192)
     monkeypatch.setattr(translation, "LARGE", 800)
@@ -141,5 +142,7 @@ def test_without_the_data_it_is_said_why(
     for cached in (translation_images.native, translation_images.images):
         cached.cache_clear()
     monkeypatch.setattr("sys.argv", ["x", "--runs", str(tmp_path)])
+    monkeypatch.setattr(translation, "PAGE", tmp_path / "page.md")
     translation.main()
+    assert not (tmp_path / "page.md").exists()
     assert "was not found" in " ".join(capsys.readouterr().err.split())
