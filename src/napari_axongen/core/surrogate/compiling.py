@@ -25,8 +25,8 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-_KERNELS = ("kernels", "exposure_kernels", "growth_kernels")
-_MADE_OF = (*_KERNELS, "acquisition", "cells", "occupancy", "random", "raster", "render")
+_KERNELS = ("drawing_kernels", "exposure_kernels", "growth_kernels")
+_MADE_OF = (*_KERNELS, "acquisition", "cells", "kernels", "occupancy", "random", "raster", "render")
 _DONE = "complete"  # a file that says so
 _REST = 1.0  # seconds: what takes no longer is not to be held up by the loading
 _SINGLE = 4  # images
@@ -35,7 +35,7 @@ _LONG = 1 << 26  # pixels, which take torch some ten seconds
 
 @dataclass(frozen=True)
 class Kernels:
-    """The loops, see `kernels`, `exposure_kernels` and `growth_kernels`."""
+    """The loops, see `drawing_kernels`, `exposure_kernels` and `growth_kernels`."""
 
     draw: Callable[..., None]
     expose: Callable[..., tuple[float, float]]

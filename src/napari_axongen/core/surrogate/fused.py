@@ -1,7 +1,7 @@
 """The pixels of a batch by compiled loops: on the CPU, on as many threads as torch may use.
 
-What is said once of an object or an image comes from the functions of the torch path; `kernels` and
-`exposure_kernels` do what is done for each pixel, as it is done there.
+What is said once of an object or an image comes from the functions of the torch path;
+`drawing_kernels` and `exposure_kernels` do what is done for each pixel, as it is done there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import exposure_kernels, kernels
+from . import drawing_kernels, exposure_kernels
 from .acquisition import GRAINS, HALVED, Microscope, poisson_table, smoother, squared_radius
 from .compiling import Kernels
 from .pixels import normal_table
@@ -136,7 +136,7 @@ class Film:
 
 def _segments(lines: Segments, additive: bool) -> NDArray[Any]:
     return _records(
-        kernels.SEGMENT,
+        drawing_kernels.SEGMENT,
         len(lines),
         start_row=lines.start[:, 0],
         start_column=lines.start[:, 1],
@@ -154,7 +154,7 @@ def _segments(lines: Segments, additive: bool) -> NDArray[Any]:
 def _spots(spots: Spots, true_width: bool) -> NDArray[Any]:
     wide, long, peak, reach = bouton_looks(spots, true_width)
     return _records(
-        kernels.SPOT,
+        drawing_kernels.SPOT,
         len(spots),
         key=spots.keys,
         row=spots.centre[:, 0],
@@ -173,7 +173,7 @@ def _spots(spots: Spots, true_width: bool) -> NDArray[Any]:
 def _bodies(bodies: Bodies) -> NDArray[Any]:
     sigma, reach = cell_looks(bodies)
     return _records(
-        kernels.BODY,
+        drawing_kernels.BODY,
         len(bodies),
         key=bodies.keys,
         lobes=bodies.centres,
