@@ -109,7 +109,7 @@ class ClassicGenerator(TileExactNetwork):
         squares = mask.reshape(count, rows, side, columns, side).transpose(2, 3)
         squares = squares.reshape(-1, 1, side, side)
         # In training all at once: the normalisation takes its statistics from the whole batch.
-        parts = [squares] if self.training else squares.split(_SQUARES)
+        parts = [squares] if self.training else list(torch.split(squares, _SQUARES))
         images = torch.cat([self._render(part) for part in parts])
         images = images.view(count, rows, columns, side, side).transpose(2, 3)
         return images.reshape(count, 1, height, width)
