@@ -26,7 +26,10 @@ _LOOK = 640  # side, in working pixels, of the part of a held-out image that is 
 
 @dataclass(frozen=True)
 class Plane:
-    """An image at the working scale: normalised grey values (H, W) and int64 classes (H, W)."""
+    """An image at the working scale: normalised grey values and classes, both float32 (H, W).
+
+    Crops are interpolated from floats: integers would be converted whole for each of them.
+    """
 
     grey: Tensor
     classes: Tensor
@@ -77,7 +80,7 @@ def load_planes(animals: Animals, axon_diameter: float) -> Planes:
 def _plane(image: LabelledImage, axon_diameter: float, grey: IntensityRange) -> Plane:
     scaled = rescale(image, scale_to(image, axon_diameter=axon_diameter))
     values = grey.normalise(scaled.image.read(()))
-    return Plane(torch.from_numpy(values), torch.from_numpy(scaled.classes.astype(np.int64)))
+    return Plane(torch.from_numpy(values), torch.from_numpy(scaled.classes.astype(np.float32)))
 
 
 def _middle(plane: Plane) -> Plane:
@@ -94,7 +97,7 @@ def told_of(plane: Plane, stride: int) -> dict[str, Tensor]:
     height, width = plane.classes.shape
     padding = (0, -width % stride, 0, -height % stride)
     grey = functional.pad(plane.grey[None, None], padding, mode="replicate")
-    classes = functional.pad(plane.classes[None, None].float(), padding, mode="replicate")[0].long()
+    classes = functional.pad(plane.classes[None, None], padding, mode="replicate")[0].long()
     magnitudes = gradients(grey)
     structure = Ranks.of(magnitudes).apply(magnitudes)
     noise = noise_window(0, 0, slice(0, grey.shape[2]), slice(0, grey.shape[3]))
