@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from napari_axongen.core.datasets import LabelledImage
+from napari_axongen.core.datasets.labelled import mask_values
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import mean_interval
 from napari_axongen.core.events import run
@@ -38,7 +39,6 @@ from napari_axongen.core.two_samples import two_sample_auc
 
 from .translation_images import (
     DIRECTIONS,
-    VALUES,
     Condition,
     Direction,
     Render,
@@ -112,7 +112,7 @@ def seams_and_speed(
     source: LabelledImage, model: str, condition: Condition, axon_diameter: int
 ) -> tuple[str, str]:
     """Seam index with the smallest tiles, and seconds per megapixel with the usual ones."""
-    mask = VALUES[source.classes]
+    mask = mask_values(source.classes)
     setting = {"model": model, "condition": condition, "axon_diameter": axon_diameter}
     tiled = Recorder(source.classes.shape)
     small = TranslateParameters.model_validate(setting | {"memory": 64})

@@ -11,19 +11,16 @@ import numpy as np
 
 from napari_axongen.core.baselines import grey_quantiles, invert_and_match
 from napari_axongen.core.datasets import LabelledImage, data_folder, load_bids, split_by_animal
+from napari_axongen.core.datasets.labelled import mask_values
 from napari_axongen.core.datasets.scaling import rescale, scale_to
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import run
-from napari_axongen.core.files import AXON, BACKGROUND, MYELIN
 from napari_axongen.core.image import Image, intensity_range
 from napari_axongen.core.models.store import load_card
 from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.translation import translate_steps
 
 Condition = Literal["mask", "mask and structure", "structure"]
-
-VALUES = np.array([BACKGROUND, MYELIN, AXON], np.uint8)
-"""Value in a mask of each class index."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def translator(model: str, condition: Condition, axon_diameter: float | None, se
     )
 
     def render(labelled: LabelledImage) -> LabelledImage:
-        mask = VALUES[labelled.classes]
+        mask = mask_values(labelled.classes)
         return with_greys(labelled, run(translate_steps(labelled.image, parameters, mask)).image)
 
     return render

@@ -17,19 +17,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_axongen.core.datasets import LabelledImage
+from napari_axongen.core.datasets.labelled import class_indices, mask_values
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
 from napari_axongen.core.files import write_image, write_text
 from napari_axongen.core.image import Image
-from napari_axongen.core.models.store import find_model, load_network
+from napari_axongen.core.models.store import RUN_MODEL, find_model, load_network
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import class_values, predict_plane
 from napari_axongen.core.training import Recipe
-from napari_axongen.core.training.loop import MODEL_NAME, train
+from napari_axongen.core.training.loop import train
 from napari_axongen.core.training.segmenter import SegmentationTask
 
-from .translation_images import VALUES, Condition, Direction, images, inversion, translator
+from .translation_images import Condition, Direction, images, inversion, translator
 
 STEPS = 450
 RENDERINGS = 4
@@ -47,7 +48,7 @@ Scores = dict[str, tuple[float, float]]
 def segment(network: TileExactNetwork, image: Image) -> np.ndarray:
     """Class indices that a network finds at the image's own scale."""
     values = class_values(run(predict_plane(network, image, (), scale=1.0)))
-    return np.searchsorted(VALUES, values).astype(np.uint8)
+    return class_indices(values)
 
 
 class Trial(SegmentationTask):
@@ -187,7 +188,7 @@ def trial(direction: Direction, arm: str, seed: int, runs: Path, model: str) -> 
 def trained(direction: Direction, arm: str, seed: int, runs: Path) -> TileExactNetwork:
     """The segmenter of a trial that needs no translator; `real` makes the target's judges."""
     trial(direction, arm, seed, runs, "")
-    return load_network(_place(direction, arm, seed, runs) / MODEL_NAME)[0]
+    return load_network(_place(direction, arm, seed, runs) / RUN_MODEL)[0]
 
 
 def _place(direction: Direction, arm: str, seed: int, runs: Path) -> Path:
@@ -217,4 +218,4 @@ def write_bids(folder: Path, labelled: list[LabelledImage]) -> None:
             place.mkdir(parents=True, exist_ok=True)
         greys = np.clip(np.rint((item.image.read(()) + 0.25) / 1.5 * 255), 0, 255)
         write_image(micr / f"{stem}.png", greys.astype(np.uint8))
-        write_image(masks / f"{stem}_seg-axonmyelin-manual.png", VALUES[item.classes])
+        write_image(masks / f"{stem}_seg-axonmyelin-manual.png", mask_values(item.classes))

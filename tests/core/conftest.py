@@ -1,8 +1,11 @@
-"""The two ways that surrogates are made on the CPU."""
+"""The two ways that surrogates are made on the CPU, and the threads that they may use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +28,11 @@ def no_loops(monkeypatch: pytest.MonkeyPatch) -> None:
 def each_way(request: pytest.FixtureRequest) -> None:
     """First by one, then by the other."""
     request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Whatever number of threads a test sets is set back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

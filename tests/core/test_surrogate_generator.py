@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -131,13 +130,6 @@ def test_a_set_is_the_same_after_a_resume() -> None:
     whole = made(parameters, 8, seed=2)
     for part in (made(parameters, 5, seed=2), made(parameters, 3, seed=2, first=5)):
         assert_part(whole, part)
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -95,13 +94,6 @@ def test_no_axons(monkeypatch: pytest.MonkeyPatch) -> None:
     fast, slow = both(monkeypatch, parameters)
     for name in ARRAYS:
         assert np.array_equal(getattr(fast, name), getattr(slow, name)), name
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("threads")

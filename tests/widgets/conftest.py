@@ -6,6 +6,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -26,8 +27,40 @@ def draw_fibres(shape=(96, 128), count=3):
     return image
 
 
-class StandIn:
-    """Segments like a network that is right about `draw_fibres`, tile by tile.
+PLACE = {
+    "scale": (0.1, 0.1),
+    "translate": (3, 4),
+    "units": ("um", "um"),
+    "axis_labels": ("y", "x"),
+    "metadata": {"animal": "rat 1"},
+}
+"""Of an image layer: what its outputs have to take over."""
+
+REFUSED = [
+    (None, "Open an image"),
+    (lambda viewer: viewer.add_labels(np.ones((40, 40), np.uint8)), "Open an image"),
+    (lambda viewer: viewer.add_image(np.zeros((40, 40), bool)), "mask"),
+    (lambda viewer: viewer.add_image(np.zeros((1, 500), np.uint8)), "1 x 500"),
+    (lambda viewer: viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8)), "5 axes"),
+]
+"""What is in the viewer, and a word of why a dock for images refuses it."""
+
+KINDS = ["dask", "multiscale", "RGB", "RGBA", "float", "uint16"]
+
+
+def of_kind(grey, kind):
+    """A grey image as data of one of `KINDS`, and options of its layer."""
+    if kind == "dask":
+        return da.from_array(grey, chunks=32), {"contrast_limits": (0, 255)}
+    if kind == "multiscale":
+        return [grey, grey[::2, ::2]], {"multiscale": True}
+    if kind in ("RGB", "RGBA"):
+        return np.repeat(grey[..., None], len(kind), axis=-1), {}
+    return grey.astype(kind), {}
+
+
+class Gated:
+    """What stands in for a computation: tile by tile, and it can be held up.
 
     Attributes
     ----------
@@ -35,6 +68,12 @@ class StandIn:
         Tiles a plane, and seconds that one takes.
     gate
         While it is closed (cleared) the tile after the first does not end.
+    error
+        Raised in its place.
+    done, closed
+        Tiles of this run; whether it has ended.
+    images, parameters
+        What it was asked for, run by run.
     """
 
     def __init__(self):
@@ -42,18 +81,24 @@ class StandIn:
         self.gate = threading.Event()
         self.gate.set()
         self.done = 0
-        self.images = []
-        self.parameters = []
+        self.images, self.parameters = [], []
         self.closed = threading.Event()
         self.error = None
 
-    def steps(self, image, parameters):
-        from napari_axongen.core.segmentation import Segmentation
-
+    def begin(self, image, parameters):
         self.images.append(image)
         self.parameters.append(parameters)
         self.done = 0
         self.closed.clear()
+
+
+class StandIn(Gated):
+    """Segments like a network that is right about `draw_fibres`."""
+
+    def steps(self, image, parameters):
+        from napari_axongen.core.segmentation import Segmentation
+
+        self.begin(image, parameters)
         try:
             yield Notice("Computing on CPU: no GPU found, 1 thread(s).")
             yield Notice("TEM contrast: model stand-in.")
@@ -82,35 +127,25 @@ class StandIn:
             self.closed.set()
 
 
-class Renderer:
+class Renderer(Gated):
     """Translates by inversion, row of tiles by row of tiles; the mask it makes is of `draw_fibres`.
 
     Attributes
     ----------
-    tiles, pause, gate, error
-        As of `StandIn`.
-    masks, first, parameters
+    masks, first
         What it was asked for, run by run.
     order
         Planes and first rows of the tiles, as they were written.
     """
 
     def __init__(self):
-        self.tiles, self.pause = 4, 0.0
-        self.gate = threading.Event()
-        self.gate.set()
-        self.done = 0
-        self.masks, self.first, self.parameters, self.images, self.order = [], [], [], [], []
-        self.closed = threading.Event()
-        self.error = None
+        super().__init__()
+        self.masks, self.first, self.order = [], [], []
 
     def steps(self, image, parameters, mask=None, *, out, first):
-        self.images.append(image)
-        self.parameters.append(parameters)
+        self.begin(image, parameters)
         self.masks.append(mask)
         self.first.append(first)
-        self.done = 0
-        self.closed.clear()
         try:
             yield Notice("Computing on CPU: no GPU found, 1 thread(s).")
             yield Notice("TEM contrast: the stand-in renders it as SEM.")
@@ -147,6 +182,27 @@ class Renderer:
             return SimpleNamespace(image=out, mask=mask, target="SEM", recipe=lambda: recipe)
         finally:
             self.closed.set()
+
+
+@pytest.fixture
+def spent(monkeypatch):
+    """Processor time (s) of the GUI thread in each of our slots that hears of a job.
+
+    The longest gap between two turns of the event loop would say more about the machine than about
+    this package: under Xvfb each repaint is drawn by the processor, and other programs run beside
+    the tests. This time is not disturbed by that.
+    """
+    from napari_axongen.bridge.jobs import _Run
+
+    times, original = [], _Run._on_event
+
+    def timed(run, event):
+        began = time.thread_time()
+        original(run, event)
+        times.append(time.thread_time() - began)
+
+    monkeypatch.setattr(_Run, "_on_event", timed)
+    return times
 
 
 @pytest.fixture

@@ -5,25 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 
-import dask.array as da
 import numpy as np
 import pytest
 
-from napari_axongen.bridge.jobs import _Run
 from napari_axongen.bridge.layers import recipe_of
 from napari_axongen.core.errors import InputError
 
-from .conftest import draw_fibres
-
-PLACE = {
-    "scale": (0.1, 0.1),
-    "translate": (3, 4),
-    "units": ("um", "um"),
-    "axis_labels": ("y", "x"),
-    "metadata": {"animal": "rat 1"},
-}
+from .conftest import KINDS, PLACE, REFUSED, draw_fibres, of_kind
 
 
 def click(dock, qtbot):
@@ -228,16 +217,7 @@ def test_a_hidden_tab_keeps_running(segment_dock, network, qtbot):
     assert "field fibres" in viewer.layers
 
 
-@pytest.mark.parametrize(
-    ("add", "word"),
-    [
-        (None, "Open an image"),
-        (lambda viewer: viewer.add_labels(np.ones((40, 40), np.uint8)), "Open an image"),
-        (lambda viewer: viewer.add_image(np.zeros((40, 40), bool)), "mask"),
-        (lambda viewer: viewer.add_image(np.zeros((1, 500), np.uint8)), "1 x 500"),
-        (lambda viewer: viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8)), "5 axes"),
-    ],
-)
+@pytest.mark.parametrize(("add", "word"), REFUSED)
 def test_the_dock_says_why_a_layer_is_refused(segment_dock, add, word):
     viewer, dock = segment_dock(False)
     if add is not None:
@@ -265,18 +245,10 @@ def test_an_absurd_scale_is_said_when_the_button_is_pressed(segment_dock, networ
     assert "pixel_size" in dock.notices.text()
 
 
-@pytest.mark.parametrize("kind", ["dask", "multiscale", "RGB", "RGBA", "float", "uint16"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_layer(segment_dock, network, qtbot, kind):
     grey = draw_fibres()
-    options = {}
-    if kind == "dask":
-        image, options = da.from_array(grey, chunks=32), {"contrast_limits": (0, 255)}
-    elif kind == "multiscale":
-        image, options = [grey, grey[::2, ::2]], {"multiscale": True}
-    elif kind in ("RGB", "RGBA"):
-        image = np.repeat(grey[..., None], len(kind), axis=-1)
-    else:
-        image = grey.astype(kind)
+    image, options = of_kind(grey, kind)
     viewer, dock = segment_dock(image, **options)
     click(dock, qtbot)
     assert layer(viewer, "field fibres").data.shape == grey.shape
@@ -346,25 +318,15 @@ def test_form_has_titles_tooltips_and_bounds_of_the_model(segment_dock):
     assert [device.itemText(i) for i in range(device.count())] == ["auto", "cpu", "cuda", "mps"]
 
 
-def test_our_share_of_the_gui_thread_stays_small(segment_dock, network, qtbot, monkeypatch):
+def test_our_share_of_the_gui_thread_stays_small(segment_dock, network, qtbot, spent):
     """What our slots do while a worker computes takes less than 50 ms each.
 
-    The longest gap between two turns of the event loop would say more about the machine than about
-    this package: under Xvfb each repaint is drawn by the processor, and other programs run beside
-    the tests. The processor time that the GUI thread spends in our slots is not disturbed by that.
     Layers are there already: making one is napari's, and takes it a quarter of a second here.
     """
     _viewer, dock = segment_dock(draw_fibres((512, 512), 9))
     click(dock, qtbot)
     network.tiles, network.pause = 200, 0.002
-    spent, original = [], _Run._on_event
-
-    def timed(run, event):
-        began = time.thread_time()
-        original(run, event)
-        spent.append(time.thread_time() - began)
-
-    monkeypatch.setattr(_Run, "_on_event", timed)
+    spent.clear()
     click(dock, qtbot)
     assert len(spent) >= 5
     assert len(spent) < 200  # thinned out

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 
-import dask.array as da
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
-from napari_axongen.bridge.jobs import _Run
 from napari_axongen.bridge.layers import recipe_of
 from napari_axongen.bridge.recipes import as_command, as_python
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import read_image, read_mask
 
-from .conftest import AXON, MYELIN, draw_fibres
+from .conftest import AXON, KINDS, MYELIN, PLACE, REFUSED, draw_fibres, of_kind
 
-PLACE = {
-    "scale": (0.1, 0.1),
-    "translate": (3, 4),
-    "units": ("um", "um"),
-    "axis_labels": ("y", "x"),
-    "metadata": {"animal": "rat 1"},
-}
 MADE = ["field TEM", "field TEM as SEM", "field TEM as SEM myelin", "field TEM as SEM axon"]
 
 
@@ -336,19 +326,12 @@ def test_a_viewer_closed_during_the_run_ends_it(make_napari_viewer, renderer, qt
     assert renderer.done <= renderer.tiles
 
 
-def test_our_share_of_the_gui_thread_stays_small(translate_dock, renderer, qtbot, monkeypatch):
-    """As in the test of the segment dock: processor time of the GUI thread in our slots."""
+def test_our_share_of_the_gui_thread_stays_small(translate_dock, renderer, qtbot, spent):
+    """As in the test of the segment dock: layers are there already."""
     _viewer, dock = translate_dock(draw_fibres((1024, 1024), 9))
     click(dock, qtbot)
     renderer.tiles, renderer.pause = 200, 0.003
-    spent, original = [], _Run._on_event
-
-    def timed(run, event):
-        began = time.thread_time()
-        original(run, event)
-        spent.append(time.thread_time() - began)
-
-    monkeypatch.setattr(_Run, "_on_event", timed)
+    spent.clear()
     click(dock, qtbot)
     assert 5 <= len(spent) < 200
     assert max(spent) < 0.05
@@ -357,16 +340,7 @@ def test_our_share_of_the_gui_thread_stays_small(translate_dock, renderer, qtbot
 # ---------------------------------------------------------------- which layers
 
 
-@pytest.mark.parametrize(
-    ("add", "word"),
-    [
-        (None, "Open an image"),
-        (lambda viewer: viewer.add_labels(np.ones((40, 40), np.uint8)), "Open an image"),
-        (lambda viewer: viewer.add_image(np.zeros((40, 40), bool)), "mask"),
-        (lambda viewer: viewer.add_image(np.zeros((1, 500), np.uint8)), "1 x 500"),
-        (lambda viewer: viewer.add_image(np.zeros((2, 2, 2, 20, 20), np.uint8)), "5 axes"),
-    ],
-)
+@pytest.mark.parametrize(("add", "word"), REFUSED)
 def test_the_dock_says_why_a_layer_is_refused(translate_dock, add, word):
     viewer, dock = translate_dock(False)
     if add is not None:
@@ -397,18 +371,10 @@ def test_without_a_model_the_dock_says_so(translate_dock, monkeypatch, tmp_path)
     assert not dock.run.button.isEnabled()
 
 
-@pytest.mark.parametrize("kind", ["dask", "multiscale", "RGB", "RGBA", "float", "uint16"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_layer(translate_dock, renderer, qtbot, kind):
     grey = draw_fibres()
-    options = {}
-    if kind == "dask":
-        image, options = da.from_array(grey, chunks=32), {"contrast_limits": (0, 255)}
-    elif kind == "multiscale":
-        image, options = [grey, grey[::2, ::2]], {"multiscale": True}
-    elif kind in ("RGB", "RGBA"):
-        image = np.repeat(grey[..., None], len(kind), axis=-1)
-    else:
-        image = grey.astype(kind)
+    image, options = of_kind(grey, kind)
     viewer, dock = translate_dock(image, **options)
     click(dock, qtbot)
     made = viewer.layers["field TEM as SEM"]

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_axongen.core.events import Partial, Steps
 from napari_axongen.core.files import AXON, MYELIN
 from napari_axongen.core.models.card import Card, package_version
-from napari_axongen.core.surrogate.em_layout import median_diameter
-from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters, Preset
+from napari_axongen.core.surrogate.em_fields import EmField
+from napari_axongen.core.surrogate.em_parameters import EmFibreParameters, Preset
 
 from .layers import RECIPE, UM
 from .recipes import EM_FIBRES
@@ -25,27 +24,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Micrograph:
-    """A picture with its exact answer, all (Y, X).
+class Micrograph(EmField):
+    """A picture with its exact answer, and what made it.
 
     Attributes
     ----------
-    image
-        uint8 grey values.
-    classes
-        uint8: 0 background, 127 myelin, 255 axon.
-    labels
-        int32 numbers of the fibres.
-    pixel_size
-        um.
     recipe
-        What made it.
+        As in the metadata of its layers.
     """
 
-    image: npt.NDArray[np.uint8]
-    classes: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int32]
-    pixel_size: float
     recipe: dict[str, Any]
 
     def outputs(self) -> Iterator[Output]:
@@ -65,23 +52,6 @@ class Micrograph:
             "axis_labels": ("y", "x"),
             "metadata": {RECIPE: {**self.recipe, "output": "image"}},
         }
-
-
-def suited(preset: Preset, axon_diameter: float | None) -> EmFibreParameters:
-    """A preset at the pixel size at which a translator works: nothing is enlarged afterwards.
-
-    Parameters
-    ----------
-    preset
-        Tissue.
-    axon_diameter
-        Median axon diameter (px) that the translator knows; None: the preset's own pixel size.
-    """
-    parameters = PRESETS[preset]
-    if not axon_diameter:
-        return parameters
-    size = parameters.pixel_size * median_diameter(parameters) / axon_diameter
-    return parameters.model_copy(update={"pixel_size": float(f"{size:.3g}")})
 
 
 def micrograph(

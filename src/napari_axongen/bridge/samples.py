@@ -9,11 +9,12 @@ import numpy as np
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, run
 from napari_axongen.core.files import AXON, MYELIN
-from napari_axongen.core.surrogate.em_parameters import Preset
+from napari_axongen.core.surrogate.em_layout import suited
+from napari_axongen.core.surrogate.em_parameters import PRESETS, Preset
 
 from . import micrographs
 from .layers import UM
-from .micrographs import micrograph, suited
+from .micrographs import micrograph
 from .surrogates import layers_of
 from .translating import translators
 
@@ -62,7 +63,7 @@ def _micrograph(contrast: Preset) -> list[LayerData]:
         )
     height, width = FIELD_SHAPE
     size = {"height": height, "width": width}
-    parameters = suited(contrast, card.axon_diameter).model_copy(update=size)
+    parameters = suited(PRESETS[contrast], card.axon_diameter).model_copy(update=size)
     made = run(micrograph(parameters, card, seed=0))
     return micrographs.layers_of(made, f"{contrast.upper()} micrograph")
 

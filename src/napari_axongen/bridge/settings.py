@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+P = TypeVar("P", bound=BaseModel)
 
 PLUGIN = "napari-axongen"
 
@@ -29,3 +33,16 @@ def preference(name: str, default: Any) -> Any:
         if value is not None:
             return value
     return default
+
+
+def preferred(parameters: type[P]) -> P:
+    """Parameters of a verb, on the device and within the memory that the preferences say.
+
+    Parameters
+    ----------
+    parameters
+        Their model; it has ``device`` and ``memory``.
+    """
+    fields = parameters.model_fields
+    names = ("device", "memory")
+    return parameters(**{name: preference(name, fields[name].default) for name in names})

@@ -53,7 +53,7 @@ def em_fibres(
     parameters.json.
     """
     from napari_axongen.core.surrogate.em_export import em_fibres_steps
-    from napari_axongen.core.surrogate.em_layout import check
+    from napari_axongen.core.surrogate.em_layout import check, suited
 
     def is_given(name: str) -> bool:
         return getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
@@ -68,7 +68,7 @@ def em_fibres(
 
             renderer = EmRenderer.of(contrast.value, model, device.value)
             if "pixel_size" not in given:
-                chosen = renderer.suited(chosen)
+                chosen = suited(chosen, renderer.model.card.axon_diameter)
         check(chosen)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error

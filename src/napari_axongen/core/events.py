@@ -80,3 +80,26 @@ def quiet(steps: Steps[T]) -> Steps[T]:
             return stop.value  # type: ignore[no-any-return]
         if not isinstance(event, Progress):
             yield event
+
+
+def counted(steps: Steps[T], part: int, parts: int, message: str = "") -> Steps[T]:
+    """One of several equal jobs within a job: its progress counts over all of them.
+
+    Parameters
+    ----------
+    steps
+        The job.
+    part, parts
+        Which it is, from 0, and of how many.
+    message
+        Said instead of its own.
+    """
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if isinstance(event, Progress):
+            done, total = part * event.total + event.done, parts * event.total
+            event = Progress(done, total, message or event.message)
+        yield event

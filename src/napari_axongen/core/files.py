@@ -26,6 +26,9 @@ from .tiff import is_whole
 BACKGROUND, MYELIN, AXON = 0, 127, 255
 """Grey values of the classes in a mask file, as AxonDeepSeg writes them."""
 
+CLASS_VALUES = (BACKGROUND, MYELIN, AXON)
+"""They in the order of class indices: 0 background, 1 myelin, 2 axon."""
+
 PNG_SUFFIXES = (".png",)
 TIFF_SUFFIXES = (".tif", ".tiff")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,6 +200,14 @@ def intensity_range(image: Image, plane: tuple[int, ...]) -> IntensityRange:
     if high <= low:  # a few bright pixels on a flat ground
         low, high = values.min(), values.max()
     return IntensityRange(float(low), float(high))
+
+
+def normalised(
+    image: Image, plane: tuple[int, ...]
+) -> Callable[[slice, slice], npt.NDArray[np.float32]]:
+    """Reader of windows of a plane (rows, columns), on the plane's own `intensity_range`."""
+    grey = intensity_range(image, plane)
+    return lambda rows, columns: grey.normalise(image.read(plane, rows, columns))
 
 
 def _guess_axes(shape: tuple[int, ...], name: str) -> str:

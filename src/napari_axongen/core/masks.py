@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .files import AXON, BACKGROUND, MYELIN
+from .files import AXON, CLASS_VALUES
 from .image import Image
 from .matching import median_axon_diameter
-
-VALUES = (BACKGROUND, MYELIN, AXON)
-"""Grey values in a mask: of the classes background, myelin, axon."""
 
 _MEASURED_SIDE = 4096  # px of a mask in which axons are measured at a time
 _CHECKED = 1 << 24  # px of a mask that are checked at a time
@@ -34,7 +31,7 @@ def check_mask(mask: Any, image: Image) -> None:
     for plane in image.plane_indices():
         for start in range(0, shape[-2], rows):
             window = np.asarray(mask[(*plane, slice(start, start + rows))])
-            stray = window[~np.isin(window, VALUES)]
+            stray = window[~np.isin(window, CLASS_VALUES)]
             if stray.size:
                 raise InputError(
                     f"The mask of {image.name} holds the value {stray[0]}, where {expected} are "

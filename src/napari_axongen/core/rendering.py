@@ -24,7 +24,7 @@ from .conditioning import (
 )
 from .device import Device, choose_device
 from .events import Steps
-from .masks import VALUES
+from .files import CLASS_VALUES
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY
 from .tiling import Grid, Read, Window, Write, load, predict
@@ -58,7 +58,7 @@ class Source:
         parts: list[npt.NDArray[Any]] = []
         if self.classes is not None:
             window = self.classes(rows, columns)
-            parts += [window == value for value in VALUES]
+            parts += [window == value for value in CLASS_VALUES]
         if self.grey is not None:
             parts.append(self.grey(rows, columns))
         return np.stack(parts).astype(np.float32, copy=False)

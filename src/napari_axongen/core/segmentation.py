@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from .device import Device, choose_device
-from .events import Notice, Partial, Progress, Steps
+from .events import Notice, Partial, Steps, counted
 from .files import AXON, BACKGROUND, MYELIN
-from .image import Image, check_pixel_size, intensity_range
+from .image import Image, check_pixel_size, normalised
 from .matching import Match, match_model
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY, SegmentParameters
@@ -118,18 +118,14 @@ def predict_plane(
     -------
     uint8 (2, H, W): axon and myelin, x 255; written to ``out`` when given
     """
-    grey = intensity_range(image, plane)
     result = np.empty((2, *image.plane_shape), dtype=np.uint8) if out is None else out
-
-    def read(rows: slice, columns: slice) -> npt.NDArray[np.float32]:
-        return grey.normalise(image.read(plane, rows, columns))
 
     def write(rows: slice, columns: slice, values: npt.NDArray[np.float32]) -> None:
         result[:, rows, columns] = np.rint(values * 255)
 
     yield from predict(
         network,
-        read,
+        normalised(image, plane),
         write,
         image.plane_shape,
         scale=scale,
@@ -181,12 +177,7 @@ def segment_steps(image: Image, parameters: SegmentParameters | None = None) -> 
             memory=parameters.memory,
             out=by_plane[plane],
         )
-        for event in steps:
-            if isinstance(event, Progress):
-                done, total = count * event.total + event.done, len(planes) * event.total
-                yield Progress(done, total, event.message)
-            else:
-                yield event
+        yield from counted(steps, count, len(planes))
         if plane:
             yield Partial(plane, by_plane[plane])
     return Segmentation(probabilities, match, parameters, pixel_size)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from .device import Device, choose_device
 from .errors import InputError
-from .events import Notice, Partial, Progress, Steps
-from .image import Image, check_pixel_size, intensity_range
+from .events import Notice, Partial, Progress, Steps, counted
+from .image import Image, check_pixel_size, normalised
 from .masks import check_mask, mask_diameter
 from .matching import Match, match_model
 from .models.card import Card
@@ -188,7 +188,7 @@ def translate_steps(
     for count, plane in enumerate(planes):
         around = (first[-2], first[-1]) if first is not None and plane == looked_at else None
         steps = _plane(plan, image, plane, mask, origin, result, around)
-        yield from _counted(steps, count, len(planes))
+        yield from counted(steps, count, len(planes))
         if plane:
             yield Partial(plane, result[plane])
     return Translation(result, mask, origin, plan, parameters, pixel_size)
@@ -209,7 +209,7 @@ def _plane(
     """
     condition, stack = plan.parameters.condition, image.spatial_shape[:-2]
     segmented = origin == "segmented"
-    grey = _grey(image, plane) if segmented or condition != "mask" else None
+    grey = normalised(image, plane) if segmented or condition != "mask" else None
     source = Source(
         image.plane_shape,
         None if condition == "structure" else _window(mask, plane),
@@ -240,8 +240,8 @@ def _plane(
         for steps, message in ((mask_steps(read), FINDING), (image_steps(part), TRANSLATING)):
             for event in steps:
                 yield Progress(0, 1, message) if isinstance(event, Progress) else event
-    yield from _counted(mask_steps(None), 0, 2, FINDING)
-    yield from _counted(image_steps(None), int(segmented), 1 + segmented, TRANSLATING)
+    yield from counted(mask_steps(None), 0, 2, FINDING)
+    yield from counted(image_steps(None), int(segmented), 1 + segmented, TRANSLATING)
 
 
 def _around(pixel: tuple[int, int], shape: tuple[int, int]) -> Window:
@@ -344,11 +344,6 @@ def _writer(out: Any, plane: tuple[int, ...], card: Card) -> Write:
     return write
 
 
-def _grey(image: Image, plane: tuple[int, ...]) -> Read:
-    grey = intensity_range(image, plane)
-    return lambda rows, columns: grey.normalise(image.read(plane, rows, columns))
-
-
 def _segment(
     plan: Plan,
     segmenter: Match,
@@ -374,13 +369,3 @@ def _segment(
         first=first,
         part=part,
     )
-
-
-def _counted(steps: Steps[None], part: int, parts: int, message: str = "") -> Steps[None]:
-    """The events of one of several parts, with progress over all of them."""
-    for event in steps:
-        if isinstance(event, Progress):
-            done, total = part * event.total + event.done, parts * event.total
-            yield Progress(done, total, message or event.message)
-        else:
-            yield event

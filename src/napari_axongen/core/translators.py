@@ -10,11 +10,8 @@ from .errors import InputError
 from .events import Notice
 from .matching import snap
 from .models.card import Card
-from .models.store import available, load_network
+from .models.store import RUN_MODEL, available, load_network
 from .networks import TileExactNetwork, fold_batch_norm
-
-RUN_MODEL = "model.safetensors"
-"""The model in the folder of a training run."""
 
 _LARGEST_SCALE = 8.0
 _USUAL_SCALES = (0.5, 1.5)  # beyond them it is said what that does to the result

@@ -25,7 +25,7 @@ from napari_axongen.bridge.surrogates import match
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 
-from .parts import Hint, RunRow
+from .parts import Notices, RunRow
 from .picker import LayerPicker
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class MatchPanel(QWidget):
         super().__init__()
         self._viewer, self._job, self._wanted = viewer, job, wanted
         self._asked: SurrogateParameters | None = None
-        self._notices: list[str] = []
         self._before: SurrogateParameters | None = None
         self.picker = LayerPicker(
             viewer,
@@ -75,7 +74,7 @@ class MatchPanel(QWidget):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.undo = QPushButton("Undo match")
         self.undo.setToolTip("Back to the parameters from before.")
-        self.hint = Hint()
+        self.hint = Notices()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -86,7 +85,7 @@ class MatchPanel(QWidget):
         self.run.clicked.connect(self.start)
         self.undo.clicked.connect(self._on_undo)
         job.running_changed.connect(lambda _: self._show_state())
-        job.notice.connect(lambda text, _: self._say(text))
+        job.notice.connect(self.hint.add)
         job.failed.connect(self.hint.say)
         job.stopped.connect(lambda: self.hint.say("Cancelled."))
         job.finished.connect(self._on_finished)
@@ -110,8 +109,7 @@ class MatchPanel(QWidget):
             for step, size in zip(shown, image.spatial_shape[:-2], strict=False)
         )
         device = preference("device", "auto")
-        self._notices.clear()
-        self.hint.say("")
+        self.hint.start_anew()
         self._asked = parameters
         self._job.start(lambda: match(image, plane, parameters, seed, device))
 
@@ -122,7 +120,7 @@ class MatchPanel(QWidget):
     def _on_finished(self, result: Any) -> None:
         self._before = self._asked
         self._show_table(result.table)
-        self._say(
+        self.hint.add(
             f"The distance to {result.image} was {result.distance_before:.3g} and is "
             f"{result.distance_after:.3g}."
         )
@@ -131,13 +129,8 @@ class MatchPanel(QWidget):
     def _on_undo(self) -> None:
         before, self._before = self._before, None
         self._show_table(())
-        self._notices.clear()
-        self.hint.say("")
+        self.hint.start_anew()
         self.matched.emit(before)
-
-    def _say(self, text: str) -> None:
-        self._notices.append(text)
-        self.hint.say("\n".join(self._notices))
 
     def _show_state(self) -> None:
         running = self._job.running

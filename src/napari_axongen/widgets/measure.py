@@ -26,7 +26,7 @@ from napari_axongen.core.parameters import MeasureParameters
 from .colouring import ColourBy
 from .form import OptionalNumber, ParameterForm
 from .links import FibreLink
-from .parts import Dock, Hint, RunRow
+from .parts import Dock, Hint, RunRow, open_dock
 from .picker import LayerPicker
 from .summary import summary
 from .table import FibreTable
@@ -41,14 +41,7 @@ TITLE = "Measure fibres"
 
 def open_measure_dock(viewer: napari.viewer.Viewer) -> MeasureDock:
     """The measure dock of a viewer, opened below the canvas if it is not open."""
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, MeasureDock):
-            widget.parent().show()
-            widget.parent().raise_()
-            return widget
-    dock = MeasureDock(viewer)
-    viewer.window.add_dock_widget(dock, name=TITLE, area="bottom")
-    return dock
+    return open_dock(viewer, MeasureDock, TITLE, area="bottom")
 
 
 class MeasureDock(Dock):

@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QSpinBox, QVBoxLayout
 
 from napari_axongen.bridge.layers import recipe_of
-from napari_axongen.bridge.micrographs import Micrograph, micrograph, suited
+from napari_axongen.bridge.micrographs import Micrograph, micrograph
 from napari_axongen.bridge.recipes import EM_FIBRES
 from napari_axongen.bridge.segmenting import Output
 from napari_axongen.bridge.settings import preference
 from napari_axongen.bridge.translating import translators
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
+from napari_axongen.core.surrogate.em_layout import suited
+from napari_axongen.core.surrogate.em_parameters import PRESETS
 
 from .copying import CopyRecipe
 from .fold import Fold
 from .form import ParameterForm
 from .outputs import SegmentationLayers
 from .pair_export import ExportPairs
-from .parts import Dock, Hint, RunRow
+from .parts import Dock, Notices, RunRow, open_dock
 from .seed import SeedRow
 
 if TYPE_CHECKING:
@@ -28,19 +30,11 @@ if TYPE_CHECKING:
 
 TITLE = "Make labelled micrographs"
 _SIDE = 768  # px: a field of some tens of fibres
-_DEVICE_NOTICE = "Computing on "
 
 
 def open_micrograph_dock(viewer: napari.viewer.Viewer) -> MicrographDock:
     """The micrograph dock of a viewer, opened if it is not open."""
-    for widget in viewer.window.dock_widgets.values():
-        if isinstance(widget, MicrographDock):
-            widget.parent().show()
-            widget.parent().raise_()
-            return widget
-    dock = MicrographDock(viewer)
-    viewer.window.add_dock_widget(dock, name=TITLE, tabify=True)
-    return dock
+    return open_dock(viewer, MicrographDock, TITLE, tabify=True)
 
 
 class MicrographDock(Dock):
@@ -57,7 +51,6 @@ class MicrographDock(Dock):
         self._cards = {card.contrast: card for card in reversed(translators()) if card.contrast}
         self._image: Any = None  # the layer made last
         self._labels: SegmentationLayers | None = None
-        self._notices: list[str] = []
         self.making = self.job("Making a micrograph")
         self.exporting = self.job("Exporting pairs")
         self._build()
@@ -80,7 +73,7 @@ class MicrographDock(Dock):
         self._fibres = Fold("Fibres")
         self.form: ParameterForm | None = None
         self.run = RunRow("Make labelled micrograph", self.making)
-        self.notices = Hint()
+        self.notices = Notices()
         self.export = ExportPairs(self.viewer, self.exporting)
         self.copy = CopyRecipe(self._made)
 
@@ -105,7 +98,7 @@ class MicrographDock(Dock):
         self.run.clicked.connect(self.start)
         self.export.said.connect(self.notices.say)
         self.making.running_changed.connect(lambda _: self._show_state())
-        self.making.notice.connect(self._on_notice)
+        self.making.notice.connect(self.notices.add)
         self.making.yielded.connect(self._on_yielded)
         self.making.stopped.connect(lambda: self.notices.say("Cancelled."))
         self.making.failed.connect(self.notices.say)
@@ -114,7 +107,7 @@ class MicrographDock(Dock):
         """Show the tissue that belongs to a contrast."""
         card = self._cards.get(self.contrast.currentData())
         if card is not None:
-            parameters = suited(card.contrast.lower(), card.axon_diameter)
+            parameters = suited(PRESETS[card.contrast.lower()], card.axon_diameter)
             if self.form is None:
                 self.form = ParameterForm(parameters, skip=("width", "height"))
                 self._fibres.addWidget(self.form)
@@ -143,15 +136,9 @@ class MicrographDock(Dock):
         except InputError as error:
             self.notices.say(str(error))
             return
-        self._notices.clear()
-        self.notices.say("")
+        self.notices.start_anew()
         seed, device = self.seed.use(), preference("device", "auto")
         self.making.start(lambda: micrograph(parameters, card, seed, device))
-
-    def _on_notice(self, text: str, level: str) -> None:
-        if not text.startswith(_DEVICE_NOTICE):
-            self._notices.append(text)
-            self.notices.say("\n".join(self._notices))
 
     def _on_yielded(self, event: Any) -> None:
         if not isinstance(event, Partial):

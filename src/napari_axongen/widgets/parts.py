@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import (
@@ -21,6 +21,8 @@ from napari_axongen.bridge.jobs import Job
 if TYPE_CHECKING:
     import napari
 
+
+_DEVICE_NOTICE = "Computing on "
 
 _PRIMARY = """
 QPushButton { font-weight: bold; padding: 7px; background-color: #3f63d6; color: white; }
@@ -76,6 +78,29 @@ class Dock(QWidget):
         return bool(super().event(event))
 
 
+D = TypeVar("D", bound=Dock)
+
+
+def open_dock(viewer: napari.viewer.Viewer, kind: type[D], title: str, **place: Any) -> D:
+    """The dock of a kind in a viewer, shown if it is open, else opened.
+
+    Parameters
+    ----------
+    viewer, kind, title
+        Where, what, and what stands above it.
+    place
+        As of napari's ``add_dock_widget``.
+    """
+    for widget in viewer.window.dock_widgets.values():
+        if isinstance(widget, kind):
+            widget.parent().show()
+            widget.parent().raise_()
+            return widget
+    dock = kind(viewer)
+    viewer.window.add_dock_widget(dock, name=title, **place)
+    return dock
+
+
 class Hint(QLabel):
     """A small wrapped line, hidden while it has nothing to say."""
 
@@ -92,6 +117,47 @@ class Hint(QLabel):
         """Show a text; an empty one hides the line."""
         self.setText(text)
         self.setVisible(bool(text))
+
+
+class DeviceChip(QLabel):
+    """The device on which a job said that it computes."""
+
+    def __init__(self) -> None:
+        super().__init__("Device: chosen at the first run")
+        self.setStyleSheet("QLabel { color: gray; font-size: 11px; }")
+
+    def hear(self, text: str) -> bool:
+        """Show a notice if it is about the device; say whether it is."""
+        if not text.startswith(_DEVICE_NOTICE):
+            return False
+        self.setText(f"Device: {text.removeprefix(_DEVICE_NOTICE).rstrip('.')}")
+        return True
+
+
+class Notices(Hint):
+    """What a run says of itself, a line each.
+
+    Parameters
+    ----------
+    device
+        Shows what is said of the device instead.
+    """
+
+    def __init__(self, device: DeviceChip | None = None) -> None:
+        super().__init__()
+        self._texts: list[str] = []
+        self._device = device
+
+    def add(self, text: str, level: str = "info") -> None:
+        """Take in a notice of the job."""
+        if self._device is None or not self._device.hear(text):
+            self._texts.append(text)
+            self.say("\n".join(self._texts))
+
+    def start_anew(self) -> None:
+        """Forget what the last run said."""
+        self._texts.clear()
+        self.say("")
 
 
 class RunRow(QWidget):

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QVBoxLayout,
 )
@@ -23,7 +22,7 @@ from napari_axongen.bridge.segmenting import (
     segment,
     segmentation_models,
 )
-from napari_axongen.bridge.settings import preference
+from napari_axongen.bridge.settings import preference, preferred
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
 from napari_axongen.core.parameters import SegmentParameters
@@ -31,7 +30,7 @@ from napari_axongen.core.parameters import SegmentParameters
 from .copying import CopyRecipe
 from .form import OptionalNumber, ParameterForm
 from .outputs import SegmentationLayers, find_output
-from .parts import Dock, Hint, RunRow
+from .parts import DeviceChip, Dock, Hint, Notices, RunRow
 from .picker import LayerPicker
 from .threshold import ThresholdSlider
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     import napari
 
 _SHOWN_ELSEWHERE = ("model", "pixel_size", "threshold")
-_DEVICE_NOTICE = "Computing on "
 
 
 class SegmentDock(Dock):
@@ -56,7 +54,6 @@ class SegmentDock(Dock):
         self._result: Any = None  # the last Segmentation: its probabilities feed the slider
         self._source: Any = None  # the layer it is of
         self._layers: SegmentationLayers | None = None
-        self._notices: list[str] = []
         self._ended = ""  # why a run was stopped
         self.segmenting = self.job("Segmenting")
         self.masking = self.job("Threshold")
@@ -80,19 +77,13 @@ class SegmentDock(Dock):
             "found from the image, and sizes are measured in pixels."
         )
         self.pixel_note = Hint()
-        defaults = SegmentParameters()
-        parameters = SegmentParameters(
-            device=preference("device", defaults.device),
-            memory=preference("memory", defaults.memory),
-        )
-        self.form = ParameterForm(parameters, skip=_SHOWN_ELSEWHERE)
+        self.form = ParameterForm(preferred(SegmentParameters), skip=_SHOWN_ELSEWHERE)
         advanced = QCollapsible("Advanced")
         advanced.addWidget(self.form)
         self.run = RunRow("Segment", self.segmenting)
         self.threshold = ThresholdSlider()
-        self.notices = Hint()
-        self.device = QLabel("Device: chosen at the first run")
-        self.device.setStyleSheet("QLabel { color: gray; font-size: 11px; }")
+        self.device = DeviceChip()
+        self.notices = Notices(self.device)
         self.measure = QPushButton("Measure ...")
         self.measure.setToolTip("Open the table of fibres.")
         self.copy = CopyRecipe(self._made)
@@ -124,7 +115,7 @@ class SegmentDock(Dock):
         self.run.clicked.connect(self.start)
         self.measure.clicked.connect(self.open_table)
         self.segmenting.running_changed.connect(self._show_state)
-        self.segmenting.notice.connect(self._on_notice)
+        self.segmenting.notice.connect(self.notices.add)
         self.segmenting.yielded.connect(self._on_event)
         self.segmenting.finished.connect(self._on_finished)
         self.segmenting.stopped.connect(lambda: self.notices.say(self._ended))
@@ -178,19 +169,11 @@ class SegmentDock(Dock):
             return
         self.masking.cancel()
         self.labelling.cancel()
-        self._notices.clear()
-        self.notices.say("")
+        self.notices.start_anew()
         self._result, self._source, self._ended = None, layer, "Cancelled."
         self._layers = SegmentationLayers(self.viewer, layer)
         instances = bool(preference("instances", True))
         self.segmenting.start(lambda: segment(image, parameters, instances))
-
-    def _on_notice(self, text: str, level: str) -> None:
-        if text.startswith(_DEVICE_NOTICE):
-            self.device.setText(f"Device: {text.removeprefix(_DEVICE_NOTICE).rstrip('.')}")
-            return
-        self._notices.append(text)
-        self.notices.say("\n".join(self._notices))
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Partial) and self._layers is not None:

@@ -30,7 +30,7 @@ from .fold import Fold
 from .match_panel import MatchPanel
 from .micrograph import open_micrograph_dock
 from .parameter_file import ParameterFile
-from .parts import Dock, Hint, RunRow
+from .parts import Dock, Notices, RunRow
 from .preview import Preview
 from .seed import SeedRow
 from .surrogate_form import SurrogateForm
@@ -52,7 +52,6 @@ class SurrogateDock(Dock):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._notices: list[str] = []
         self.previewing = self.job(None)
         self.matching = self.job("Matching")
         self.generating = self.job("Generating")
@@ -85,7 +84,7 @@ class SurrogateDock(Dock):
         self.export = RunRow("Export dataset ...", self.exporting, primary=False)
         self.micrographs = QPushButton("Electron micrographs ...")
         self.micrographs.setToolTip("Make TEM and SEM images of myelinated fibres, labelled.")
-        self.notices = Hint()
+        self.notices = Notices()
         self.queue = LayerQueue(self.viewer, self)
 
         top = QHBoxLayout()
@@ -124,7 +123,7 @@ class SurrogateDock(Dock):
         self.export.clicked.connect(self._ask_export)
         self.micrographs.clicked.connect(lambda: open_micrograph_dock(self.viewer))
         for job in (self.generating, self.exporting):
-            job.notice.connect(self._on_notice)
+            job.notice.connect(self.notices.add)
             job.failed.connect(self.notices.say)
             job.stopped.connect(lambda: self.notices.say("Cancelled."))
             job.running_changed.connect(lambda _: self._show_state())
@@ -203,7 +202,7 @@ class SurrogateDock(Dock):
         seed, count, series = self.seed.use(), self.count.value(), self.series.isChecked()
         self.preview.stop()
         device = preference("device", "auto")
-        self._say_anew()
+        self.notices.start_anew()
         self.generating.start(lambda: generate_layers(parameters, count, seed, series, device))
 
     def _on_yielded(self, event: Any) -> None:
@@ -211,14 +210,6 @@ class SurrogateDock(Dock):
             if self.queue.empty:
                 self.preview.cover()
             self.queue.put(event.value.layer)
-
-    def _on_notice(self, text: str, level: str) -> None:
-        self._notices.append(text)
-        self.notices.say("\n".join(self._notices))
-
-    def _say_anew(self) -> None:
-        self._notices.clear()
-        self.notices.say("")
 
     def _ask_export(self) -> None:
         try:
@@ -235,5 +226,5 @@ class SurrogateDock(Dock):
         from napari_axongen.core.surrogate.export import export_steps
 
         device = preference("device", "auto")
-        self._say_anew()
+        self.notices.start_anew()
         self.exporting.start(lambda: export_steps(device=device, **values))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QVBoxLayout
 
 from napari_axongen.bridge.layers import image_of, pixel_size, recipe_of, why_not
 from napari_axongen.bridge.segmenting import Output
-from napari_axongen.bridge.settings import preference
+from napari_axongen.bridge.settings import preferred
 from napari_axongen.bridge.translating import CONDITIONS, Written, looked_at, translate
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
@@ -22,7 +22,7 @@ from .fold import Fold
 from .form import OptionalNumber, ParameterForm
 from .mask_picker import MaskPicker
 from .pair_export import ExportPairs
-from .parts import Dock, Hint, RunRow
+from .parts import DeviceChip, Dock, Hint, Notices, RunRow
 from .picker import LayerPicker
 from .rendition import Rendition
 from .seed import SeedRow
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import napari
 
 _SHOWN_ELSEWHERE = ("model", "method", "condition", "seed", "pixel_size")
-_DEVICE_NOTICE = "Computing on "
 
 
 class TranslateDock(Dock):
@@ -47,7 +46,6 @@ class TranslateDock(Dock):
         super().__init__(napari_viewer)
         self._source: Any = None  # the layer that is, or was last, translated
         self._rendition: Rendition | None = None
-        self._notices: list[str] = []
         self._done = 0.0
         self._ended = ""  # why a run was stopped
         self.translating = self.job("Translating")
@@ -71,20 +69,13 @@ class TranslateDock(Dock):
         self.pixel_size = OptionalNumber("unknown")
         self.pixel_size.setSuffix(" µm")
         self.pixel_size.setToolTip("Side of a pixel; where unknown, the scale is found.")
-        self.form = ParameterForm(
-            TranslateParameters(
-                device=preference("device", "auto"),
-                memory=preference("memory", TranslateParameters().memory),
-            ),
-            skip=_SHOWN_ELSEWHERE,
-        )
+        self.form = ParameterForm(preferred(TranslateParameters), skip=_SHOWN_ELSEWHERE)
         self.run = RunRow("Translate", self.translating)
         self.compare = Compare(self.viewer)
-        self.notices = Hint()
+        self.device = DeviceChip()
+        self.notices = Notices(self.device)
         self.export = ExportPairs(self.viewer, self.exporting)
         self.copy = CopyRecipe(self._made)
-        self.device = QLabel("Device: chosen at the first run")
-        self.device.setStyleSheet("QLabel { color: gray; font-size: 11px; }")
 
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -120,7 +111,7 @@ class TranslateDock(Dock):
         self.run.clicked.connect(self.start)
         self.export.said.connect(self.notices.say)
         self.translating.running_changed.connect(lambda _: self._show_state())
-        self.translating.notice.connect(self._on_notice)
+        self.translating.notice.connect(self.notices.add)
         self.translating.progress.connect(self._on_progress)
         self.translating.yielded.connect(self._on_yielded)
         self.translating.finished.connect(self._on_finished)
@@ -183,20 +174,12 @@ class TranslateDock(Dock):
             return
         parameters = parameters.model_copy(update={"seed": self.seed.use()})
         self.compare.reset()
-        self._notices.clear()
-        self.notices.say("")
+        self.notices.start_anew()
         self._source, self._done, self._ended = layer, 0.0, "Cancelled."
         self._rendition = rendition = Rendition(self.viewer, layer, self.model.target)
         mask = None if self.mask.mask is None else self.mask.mask.reader()
         first = looked_at(layer, self.viewer.dims.point)
         self.translating.start(lambda: translate(image, parameters, mask, rendition.out, first))
-
-    def _on_notice(self, text: str, level: str) -> None:
-        if text.startswith(_DEVICE_NOTICE):
-            self.device.setText(f"Device: {text.removeprefix(_DEVICE_NOTICE).rstrip('.')}")
-            return
-        self._notices.append(text)
-        self.notices.say("\n".join(self._notices))
 
     def _on_progress(self, done: int, total: int, eta: float | None, message: str) -> None:
         self._done = done / total

@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.files import AXON, BACKGROUND, MYELIN, read_image, to_classes
+from napari_axongen.core.files import AXON, BACKGROUND, CLASS_VALUES, MYELIN, read_image, to_classes
 from napari_axongen.core.image import Image, to_grey
-
-_MASK_VALUES = np.array([BACKGROUND, MYELIN, AXON], dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,12 @@ class LabelledImage:
 
 def class_indices(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Class indices 0 background, 1 myelin, 2 axon of a mask of 0, 127 and 255."""
-    return np.searchsorted(_MASK_VALUES, mask).astype(np.uint8)
+    return np.searchsorted(CLASS_VALUES, mask).astype(np.uint8)
 
 
 def mask_values(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Mask of 0 background, 127 myelin, 255 axon of class indices."""
-    return _MASK_VALUES[classes]
+    return np.array(CLASS_VALUES, dtype=np.uint8)[classes]
 
 
 def labelled(image: Image, mask: npt.NDArray[np.uint8], animal: str) -> LabelledImage:

@@ -153,8 +153,8 @@ def _survey(
         try:
             fits.append(_fit(pair, parameters))
         except NoAxonError as error:
-            left_out.append(str(error))
-            yield Notice(str(error))
+            left_out.append(f"{str(error).rstrip('.')}; it is left out.")
+            yield Notice(left_out[-1])
         except InputError as error:
             refused.append(str(error))
             yield Notice(str(error), "warning")

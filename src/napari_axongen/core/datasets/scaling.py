@@ -61,7 +61,7 @@ def scale_to(
     elif axon_diameter is not None:
         diameter = median_axon_diameter([image.classes == _AXON])
         if diameter == 0:
-            raise NoAxonError(f"{name} has no axon to match the diameter of; it is left out.")
+            raise NoAxonError(f"{name} has no axon to match the diameter of.")
         scale = axon_diameter / diameter
     if max(image.classes.shape) * scale > LONGEST_SIDE:
         raise InputError(

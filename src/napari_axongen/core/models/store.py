@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from napari_axongen.core.networks import TileExactNetwork
 
 SUFFIX = ".safetensors"
+RUN_MODEL = f"model{SUFFIX}"
+"""The finished model in the folder of a training run."""
+
 SHIPPED_FOLDER = Path(__file__).parent / "weights"
 
 _FLOATS = ("F32", "F16", "BF16")  # stored so, computed as float32

@@ -63,11 +63,6 @@ class EmRenderer:
         known = self.model.card.axon_diameter
         return known / median_diameter(parameters) if known else 1.0
 
-    def suited(self, parameters: EmFibreParameters) -> EmFibreParameters:
-        """The same fibres at the pixel size at which the translator works: nothing is enlarged."""
-        size = float(f"{parameters.pixel_size / self.scale(parameters):.3g}")
-        return parameters.model_copy(update={"pixel_size": size})
-
     def render(
         self, layout: EmLayout, parameters: EmFibreParameters, seed: int, index: int
     ) -> Steps[NDArray[np.uint8]]:

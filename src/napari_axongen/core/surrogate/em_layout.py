@@ -119,6 +119,22 @@ def median_diameter(parameters: EmFibreParameters) -> float:
     return float(_diameters(p, p.diameter_mean, p.diameter_sd)(np.array([0.5]))[0])
 
 
+def suited(parameters: EmFibreParameters, axon_diameter: float | None) -> EmFibreParameters:
+    """The same fibres at the pixel size at which a translator works: nothing is enlarged then.
+
+    Parameters
+    ----------
+    parameters
+        What is laid out.
+    axon_diameter
+        Median axon diameter (px) that the translator knows; None: they stay as they are.
+    """
+    if not axon_diameter:
+        return parameters
+    size = parameters.pixel_size * median_diameter(parameters) / axon_diameter
+    return parameters.model_copy(update={"pixel_size": float(f"{size:.3g}")})
+
+
 def shortfall(layout: EmLayout, parameters: EmFibreParameters) -> str | None:
     """Say in a sentence that a layout fills less than was asked for; None if it does not."""
     if layout.filled >= parameters.fraction - _MISSED:

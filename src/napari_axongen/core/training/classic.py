@@ -18,11 +18,13 @@ from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.store import save_model
-from napari_axongen.core.networks import TileExactNetwork, build
+from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.networks.classic import ClassicDiscriminator
 
-from .planes import Plane, load_planes, told_of, translator_card
+from .building import descend, recipe_network
+from .planes import Plane, draw, load_planes, told_of
 from .recipe import TranslationRecipe
+from .translator import translator_card
 
 LEARNING_RATE = 2e-4
 """The reference's; a recipe says its own."""
@@ -69,11 +71,7 @@ class ClassicTask:
 
     def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.seed)
-        try:
-            self.generator = build(recipe.network)
-        except ValueError as error:
-            raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        self.generator = recipe_network(recipe)
         if recipe.optimisation.crop % self.generator.stride:
             raise InputError(
                 f"Recipe '{recipe.name}': crops of {recipe.optimisation.crop} px are no multiple "
@@ -99,23 +97,18 @@ class ClassicTask:
         told, image = self._batch(step)
         made = generator(told)
         judged = discriminator_loss(discriminator(told, image), discriminator(told, made.detach()))
-        self._descend("discriminator", judged)
+        descend(self.optimisers["discriminator"], judged)
         discriminator.requires_grad_(False)
         loss = generator_loss(discriminator(told, made), made, image)
         discriminator.requires_grad_(True)
-        self._descend("generator", loss)
+        descend(self.optimisers["generator"], loss)
         return {"loss": loss.item(), "discriminator": judged.item()}
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimisers[name].step()
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         setting, rng = self.recipe.optimisation, np.random.default_rng((self.recipe.seed, step))
         crops = []
         for _ in range(setting.batch):
-            plane = self.targets.draw(rng)
+            plane = draw(self.targets.train, rng)
             crops.append(
                 random_crop(plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng)
             )

@@ -15,11 +15,10 @@ from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, Notice, Progress, Steps
 from napari_axongen.core.files import atomic_path
+from napari_axongen.core.models.store import RUN_MODEL
 
 from .checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from .recipe import AnyRecipe, TranslationRecipe
-
-MODEL_NAME = "model.safetensors"
 
 
 class Task(Protocol):
@@ -70,7 +69,7 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
     step, history = _open(task, recipe, out, resume)
     if step:
         yield Notice(f"Going on from step {step} of {last}.")
-    model = out / MODEL_NAME
+    model = out / RUN_MODEL
     if step == last and model.exists():
         yield Notice(f"{model} is finished; nothing is left to do.")
         return model

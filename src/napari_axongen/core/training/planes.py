@@ -1,9 +1,9 @@
-"""What translators are trained on: images at the working scale, and what is told of them."""
+"""Images at the working scale, as tasks train on them, and what a translator is told of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,12 +14,10 @@ from napari_axongen.core.conditioning import Ranks, condition, gradients, noise_
 from napari_axongen.core.datasets import LabelledImage, data_folder, load_dataset, split_by_animal
 from napari_axongen.core.datasets.scaling import rescale, scale_to
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.image import IntensityRange, intensity_range
-from napari_axongen.core.models.card import Card
-from napari_axongen.core.segmentation import CLASSES
+from napari_axongen.core.image import intensity_range
 
 if TYPE_CHECKING:
-    from .recipe import Animals, TranslationRecipe
+    from .recipe import Animals
 
 _LOOK = 640  # side, in working pixels, of the part of a held-out image that is looked at
 
@@ -46,10 +44,11 @@ class Planes:
     held_out: list[Plane]
     grey_range: tuple[float, float]
 
-    def draw(self, rng: np.random.Generator) -> Plane:
-        """One to train on, by a chance between one vote an image and one vote a pixel."""
-        votes = np.sqrt([plane.classes.numel() for plane in self.train])
-        return self.train[rng.choice(len(votes), p=votes / votes.sum())]
+
+def draw(planes: list[Plane], rng: np.random.Generator) -> Plane:
+    """One of some planes, by a chance between one vote an image and one vote a pixel."""
+    votes = np.sqrt([plane.classes.numel() for plane in planes])
+    return planes[rng.choice(len(votes), p=votes / votes.sum())]
 
 
 def load_planes(animals: Animals, axon_diameter: float) -> Planes:
@@ -67,9 +66,13 @@ def load_planes(animals: Animals, axon_diameter: float) -> Planes:
         raise InputError(f"{animals.root} has no animal {', '.join(missing)}; mend the recipe.")
     train, held_out = split_by_animal(images, animals.validation)
     ranges = [intensity_range(image.image, ()) for image in train]
+
+    def brought(image: LabelledImage) -> Plane:
+        return plane_at(image, scale_to(image, axon_diameter=axon_diameter))
+
     return Planes(
-        [_plane(image, axon_diameter, grey) for image, grey in zip(train, ranges, strict=True)],
-        [_middle(_plane(i, axon_diameter, intensity_range(i.image, ()))) for i in held_out],
+        [brought(image) for image in train],
+        [_middle(brought(image)) for image in held_out],
         (
             float(np.median([grey.low for grey in ranges])),
             float(np.median([grey.high for grey in ranges])),
@@ -77,9 +80,10 @@ def load_planes(animals: Animals, axon_diameter: float) -> Planes:
     )
 
 
-def _plane(image: LabelledImage, axon_diameter: float, grey: IntensityRange) -> Plane:
-    scaled = rescale(image, scale_to(image, axon_diameter=axon_diameter))
-    values = grey.normalise(scaled.image.read(()))
+def plane_at(image: LabelledImage, scale: float) -> Plane:
+    """An image at a scale, on its own range of grey values."""
+    scaled = rescale(image, scale)
+    values = intensity_range(image.image, ()).normalise(scaled.image.read(()))
     return Plane(torch.from_numpy(values), torch.from_numpy(scaled.classes.astype(np.float32)))
 
 
@@ -106,29 +110,3 @@ def told_of(plane: Plane, stride: int) -> dict[str, Tensor]:
         "both": condition(classes, structure, noise),
         "structure": condition(None, structure, noise),
     }
-
-
-def translator_card(
-    recipe: TranslationRecipe, targets: Planes, device: str, history: list[dict[str, float]]
-) -> Card:
-    """Card of a translator that was trained by a recipe."""
-    training: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json"),
-        "images": len(targets.train),
-        "licence": sorted({recipe.data.licence, recipe.sources.licence}),
-        "device": device,
-    }
-    return Card(
-        name=recipe.name,
-        title=recipe.title,
-        description=recipe.description,
-        task="translation",
-        contrast=recipe.contrast,
-        source=recipe.source,
-        network=recipe.network,
-        classes=list(CLASSES),
-        axon_diameter=recipe.axon_diameter,
-        grey_range=targets.grey_range,
-        training=training,
-        metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
-    )

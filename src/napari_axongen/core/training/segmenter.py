@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_axongen.core.datasets.augment import random_crop
+from napari_axongen.core.datasets.scaling import scale_to
 from napari_axongen.core.datasets.sources import (
     LabelledImage,
     class_indices,
@@ -23,16 +24,16 @@ from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
-from napari_axongen.core.image import intensity_range
 from napari_axongen.core.matching import median_axon_diameter
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import load_network, save_model
-from napari_axongen.core.networks import TileExactNetwork, build
+from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
-from napari_axongen.core.tiling import resample_image
 
 from .averaging import follow_weights
+from .building import descend, recipe_network
 from .losses import segmentation_loss
+from .planes import draw, plane_at
 from .recipe import BidsData, Recipe
 
 
@@ -49,11 +50,7 @@ class SegmentationTask:
 
     def __init__(self, recipe: Recipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.seed)
-        try:
-            network = build(recipe.network)
-        except ValueError as error:
-            raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        network = recipe_network(recipe)
         if recipe.start is not None:
             _begin_with(recipe.start, network)
         network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
@@ -64,12 +61,9 @@ class SegmentationTask:
             )
         }
         train, self.held_out = _load(recipe)
-        self.images = [_to_working_scale(image, recipe.pixel_size) for image in train]
-        # Between one vote an image and one vote a pixel: small images are not drowned.
-        votes = np.sqrt([classes.numel() for _, classes in self.images])
-        self.chances = votes / votes.sum()
+        self.planes = [plane_at(image, scale_to(image, recipe.pixel_size)) for image in train]
         self.axon_diameter = median_axon_diameter(
-            [classes.numpy() == CLASSES.index("axon") for _, classes in self.images]
+            [plane.classes.numpy() == CLASSES.index("axon") for plane in self.planes]
         )
 
     def step(self, step: int) -> dict[str, float]:
@@ -80,9 +74,7 @@ class SegmentationTask:
             group["lr"] = self._learning_rate(step)
         network.train()
         loss = segmentation_loss(network(x), classes)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        descend(optimiser, loss)
         decay = self.recipe.optimisation.average
         follow_weights(self.modules["average"], network, step, decay)
         return {"loss": loss.item()}
@@ -91,7 +83,7 @@ class SegmentationTask:
         """Mean Dice per held-out image, of axon and of myelin, by the averaged weights."""
         scores: dict[str, list[float]] = {"val_dice_axon": [], "val_dice_myelin": []}
         for image in self.held_out:
-            scale = _scale(image, self.recipe.pixel_size)
+            scale = scale_to(image, self.recipe.pixel_size)
             probabilities = run(
                 predict_plane(
                     self.modules["average"], image.image, (), scale=scale, device=self.device
@@ -119,7 +111,7 @@ class SegmentationTask:
             axon_diameter=round(self.axon_diameter, 2),
             training={
                 "recipe": recipe.model_dump(mode="json"),
-                "images": len(self.images),
+                "images": len(self.planes),
                 "validation": sorted({image.animal for image in self.held_out}),
                 "licence": data.licence if isinstance(data, BidsData) else "made by this package",
                 "device": self.device.torch.type,
@@ -133,8 +125,10 @@ class SegmentationTask:
         crops = []
         for index in range(setting.batch):
             rng = np.random.default_rng((self.recipe.seed, step, index))
-            image, classes = self.images[rng.choice(len(self.images), p=self.chances)]
-            crops.append(random_crop(image, classes, setting.crop, self.recipe.augmentation, rng))
+            plane = draw(self.planes, rng)
+            crops.append(
+                random_crop(plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng)
+            )
         x = torch.stack([crop for crop, _ in crops])
         classes = torch.stack([truth for _, truth in crops])
         x = x.to(self.device.torch).contiguous(memory_format=self.device.memory_format)
@@ -164,24 +158,3 @@ def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
         return split_by_animal(load_bids(data_folder(data.root)), data.validation)
     images = make_fields(recipe.contrast, data.count, data.side, data.seed)
     return images[:-1], images[-1:]
-
-
-def _scale(image: LabelledImage, working: float | None) -> float:
-    """Working pixels per pixel of the image."""
-    if working is None:
-        return 1.0
-    if image.image.pixel_size is None:
-        raise InputError(
-            f"{image.image.name} has no pixel size, but the recipe trains at {working} um; add it "
-            "to the image's side-car file."
-        )
-    scale = image.image.pixel_size / working
-    return 1.0 if abs(scale - 1) < 0.02 else scale
-
-
-def _to_working_scale(image: LabelledImage, working: float | None) -> tuple[Tensor, Tensor]:
-    scale = _scale(image, working)
-    grey = intensity_range(image.image, ()).normalise(image.image.read(()))
-    one_hot = np.stack([image.classes == k for k in range(len(CLASSES))]).astype(np.float32)
-    classes = resample_image(one_hot, scale).argmax(0).astype(np.uint8)
-    return torch.from_numpy(resample_image(grey, scale)), torch.from_numpy(classes)

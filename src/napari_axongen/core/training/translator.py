@@ -31,10 +31,10 @@ from napari_axongen.core.conditioning import (
 )
 from napari_axongen.core.datasets.augment import Augmentation, random_crop, vary_greys
 from napari_axongen.core.device import Device
-from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
+from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import save_model
-from napari_axongen.core.networks import TileExactNetwork, UNet, build
+from napari_axongen.core.networks import TileExactNetwork, UNet
 from napari_axongen.core.networks.discriminator import PatchDiscriminator
 from napari_axongen.core.segmentation import CLASSES
 
@@ -46,8 +46,9 @@ from .adversarial import (
     low_pass,
 )
 from .averaging import follow_weights
+from .building import descend, recipe_network
 from .losses import segmentation_loss
-from .planes import load_planes, told_of, translator_card
+from .planes import Planes, draw, load_planes, told_of
 from .recipe import TranslationRecipe
 
 _CRITIC_RATE = 2e-3
@@ -77,11 +78,7 @@ class TranslationTask:
 
     def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
-        torch.manual_seed(recipe.seed)
-        try:
-            generator = build(recipe.network)
-        except ValueError as error:
-            raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+        generator = recipe_network(recipe)
         self.modules: dict[str, nn.Module] = {
             "generator": generator,
             "discriminator": PatchDiscriminator(in_channels=1 + CLASS_COUNT),
@@ -127,12 +124,6 @@ class TranslationTask:
         with self.device.mixed_precision():
             return self.modules[name](x)
 
-    def _descend(self, name: str, loss: Tensor) -> None:
-        optimiser = self.optimisers[name]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
     def _shown(
         self, batch: _Batch, made: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
@@ -160,13 +151,13 @@ class TranslationTask:
         x = torch.cat([vary_greys(from_output(x[None]).cpu(), _VARIED, rng) for x in batch.real])
         logits = self._run("critic", x.to(batch.real))
         loss = segmentation_loss(logits.float(), batch.classes[: len(batch.real)])
-        self._descend("critic", loss)
+        descend(self.optimisers["critic"], loss)
         return loss.item()
 
     def _train_discriminator(self, real: Tensor, fake: Tensor) -> float:
         verdicts = (self._run("discriminator", x)[-1].float() for x in (real, fake))
         loss = discriminator_loss(*verdicts)
-        self._descend("discriminator", loss)
+        descend(self.optimisers["discriminator"], loss)
         return loss.item()
 
     def _train_generator(
@@ -193,7 +184,7 @@ class TranslationTask:
         weights = self.recipe.losses.model_dump()
         weights["segmentation"] *= trust
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        self._descend("generator", total)
+        descend(self.optimisers["generator"], total)
         return {"loss": total.item()} | {name: loss.item() for name, loss in losses.items()}
 
     # ------------------------------------------------------------ crops
@@ -204,7 +195,7 @@ class TranslationTask:
         real, classes, conditions, bound = [], [], [], []
         for planes in (self.targets, self.sources):
             for _ in range(half):
-                plane = planes.draw(rng)
+                plane = draw(planes.train, rng)
                 x, truth = random_crop(
                     plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng
                 )
@@ -275,3 +266,32 @@ _VARIED = Augmentation(noise=0.08, blur=1.0)
 def _rate(step: int, steps: int, warm_up: int) -> float:
     """Part of the learning rate: a rise, a plateau, and over the last third a fall to zero."""
     return min(1.0, (step + 1) / (warm_up + 1), 3 * (steps - step) / steps)
+
+
+def translator_card(
+    recipe: TranslationRecipe,
+    targets: Planes,
+    device: str,
+    history: list[dict[str, float]],
+) -> Card:
+    """Card of a translator that was trained by a recipe."""
+    training: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json"),
+        "images": len(targets.train),
+        "licence": sorted({recipe.data.licence, recipe.sources.licence}),
+        "device": device,
+    }
+    return Card(
+        name=recipe.name,
+        title=recipe.title,
+        description=recipe.description,
+        task="translation",
+        contrast=recipe.contrast,
+        source=recipe.source,
+        network=recipe.network,
+        classes=list(CLASSES),
+        axon_diameter=recipe.axon_diameter,
+        grey_range=targets.grey_range,
+        training=training,
+        metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
+    )
