@@ -13,9 +13,9 @@ demo:  ## set up, then open napari with a segmented sample (no screen: write dem
 	@tools/setup all
 	@tools/demo $(ARGS)
 
-test:  ## set up, then run the whole suite
+test:  ## set up, then run the whole suite, a file of tests to a processor
 	@tools/setup test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint:  ## set up, then check style, types, layers and the manifest
 	@tools/setup dev

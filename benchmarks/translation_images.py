@@ -141,11 +141,19 @@ def inversion(target: Iterable[LabelledImage]) -> Render:
     )
 
 
-def translator(model: str, condition: Condition, axon_diameter: float | None, seed: int) -> Render:
+def translator(
+    model: str,
+    condition: Condition,
+    axon_diameter: float | None,
+    seed: int,
+    variety: float | None = None,
+) -> Render:
     """A model, given the image and its manual mask at the scale that the model works at."""
     parameters = TranslateParameters(
         model=model, condition=condition, seed=seed, axon_diameter=axon_diameter
     )
+    if variety is not None:
+        parameters = parameters.model_copy(update={"variety": variety})
 
     def render(labelled: LabelledImage) -> LabelledImage:
         mask = mask_values(labelled.classes)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from napari_axongen.core.datasets import LabelledImage
 from napari_axongen.core.datasets.labelled import class_indices, mask_values
@@ -26,15 +27,30 @@ from napari_axongen.core.image import Image
 from napari_axongen.core.models.store import RUN_MODEL, find_model, load_network
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import class_values, predict_plane
+from napari_axongen.core.surrogate.em_images import em_images_steps
+from napari_axongen.core.surrogate.em_layout import suited
+from napari_axongen.core.surrogate.em_parameters import PRESETS, Preset
 from napari_axongen.core.training import Recipe
 from napari_axongen.core.training.loop import train
 from napari_axongen.core.training.segmenter import SegmentationTask
 
-from .translation_images import Condition, Direction, images, inversion, translator
+from .translation_images import (
+    SEM,
+    Condition,
+    Direction,
+    images,
+    inversion,
+    normalised,
+    translator,
+)
 
 STEPS = 450
 RENDERINGS = 4
 """Of each source mask, each from a noise of its own."""
+VARIETY = 2.0
+"""Of brightness: twice what the translator saw, so that the segmenter learns to trust in shapes."""
+LAYOUTS, LAYOUT_SIDE = 24, 512
+"""Fibre layouts, and their side in px."""
 
 SETTING: dict[str, Any] = {
     "network": {"name": "unet", "channels": [8, 16, 32, 64, 128]},
@@ -67,6 +83,9 @@ class Trial(SegmentationTask):
 
 # ---------------------------------------------------------------- what each arm trains on
 
+Images = Callable[[Direction, str, int], list[LabelledImage]]
+"""Training images of a direction, for a model and a seed."""
+
 
 def _source(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
     return images(direction.source, direction.axon_diameter)[0]
@@ -81,27 +100,40 @@ def _inversion(direction: Direction, model: str, seed: int) -> list[LabelledImag
     return [render(image) for image in _source(direction, model, seed)]
 
 
-def _rendered(*conditions: Condition) -> Images:
+def _rendered(*conditions: Condition, variety: float = VARIETY) -> Images:
     """Renderings of every source image, each condition and noise in turn."""
 
     def arm(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
-        found = []
+        source, found = _source(direction, model, seed), []
         for count in range(RENDERINGS):
             condition = conditions[count % len(conditions)]
-            noise = seed * RENDERINGS + count
-            render = translator(model, condition, direction.axon_diameter, noise)
-            found += [render(image) for image in _source(direction, model, seed)]
+            for place, image in enumerate(source):
+                noise = (seed * RENDERINGS + count) * len(source) + place
+                render = translator(model, condition, direction.axon_diameter, noise, variety)
+                found.append(render(image))
         return found
 
     return arm
 
 
-def _both(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
-    return _real(direction, model, seed) + _rendered("mask")(direction, model, seed)
+def _layouts(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
+    """Fibres out of nothing, rendered."""
+    contrast: Preset = "sem" if direction.target is SEM else "tem"
+    size = {"width": LAYOUT_SIDE, "height": LAYOUT_SIDE}
+    parameters = suited(PRESETS[contrast].model_copy(update=size), direction.axon_diameter)
+    made = run(em_images_steps(parameters, contrast, LAYOUTS, seed, model=model, variety=VARIETY))
+    return [
+        LabelledImage(
+            Image(normalised(one.image), "YX", None, f"layout{index}"),
+            class_indices(one.classes),
+            "sub-layouts",
+        )
+        for index, one in enumerate(made)
+    ]
 
 
-Images = Callable[[Direction, str, int], list[LabelledImage]]
-"""Training images of a direction, for a model and a seed."""
+def _together(*arms: Images) -> Images:
+    return lambda direction, model, seed: [i for arm in arms for i in arm(direction, model, seed)]
 
 
 class Arm(NamedTuple):
@@ -113,13 +145,15 @@ ARMS = {
     "source": Arm("source only", _source),
     "inversion": Arm("inversion + histogram", _inversion),
     "classic": Arm("classic, from masks", _rendered("mask")),
+    "usual": Arm("default, from masks, variety 1", _rendered("mask", variety=1)),
     "mask": Arm("default, from masks", _rendered("mask")),
-    "structure": Arm("default, from masks and structure", _rendered("mask and structure")),
-    "mixed": Arm("default, both of these", _rendered("mask", "mask and structure")),
+    "mixed": Arm("default, without and with structure", _rendered("mask", "mask and structure")),
+    "nothing": Arm("default, from fibre layouts alone", _layouts),
+    "layouts": Arm("default, from masks and fibre layouts", _together(_rendered("mask"), _layouts)),
     "real": Arm("real target", _real),
-    "both": Arm("real target + default from masks", _both),
+    "both": Arm("real target + fibre layouts", _together(_real, _layouts)),
 }
-NEED_MODEL = ("classic", "mask", "structure", "mixed", "both")
+NEED_MODEL = ("classic", "usual", "mask", "mixed", "nothing", "layouts", "both")
 
 
 # ---------------------------------------------------------------- one trial
@@ -202,8 +236,11 @@ def _setting(direction: Direction, arm: str, model: str) -> dict[str, Any]:
 
 
 def fingerprint(model: str) -> str:
-    """SHA-256 of a model's file: a result belongs to these weights."""
-    return hashlib.sha256(find_model(model).read_bytes()).hexdigest()
+    """SHA-256 of a model's weights, to which a result belongs; its card may be written anew."""
+    digest = hashlib.sha256()
+    for name, values in sorted(load_file(find_model(model)).items()):
+        digest.update(name.encode() + values.tobytes())
+    return digest.hexdigest()
 
 
 def write_bids(folder: Path, labelled: list[LabelledImage]) -> None:

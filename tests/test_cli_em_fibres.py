@@ -122,6 +122,12 @@ def test_images_of_a_contrast(tmp_path: Path) -> None:
     (first,) = run(em_images_steps(sem, "sem", device="cpu"))
     assert (first.image != made.image).any()
 
+    # more variety, the same fibres
+    call("--out", tmp_path / "c", "--count", 2, *options, "--variety", 3)
+    assert json.loads((tmp_path / "c" / "parameters.json").read_text())["variety"] == 3
+    assert (read_image(tmp_path / "c" / "00001.tif").data != image.data).any()
+    assert (tmp_path / "c" / names[2]).read_bytes() == (tmp_path / "a" / names[2]).read_bytes()
+
 
 def test_a_stopped_run_with_images_goes_on_only_with_its_model(
     translators: dict[str, Path], tmp_path: Path

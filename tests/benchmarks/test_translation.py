@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -101,13 +102,25 @@ def test_a_trial_is_kept_until_its_setting_changes(
 
 
 def test_each_arm_trains_on_the_source_s_or_the_target_s_animals_alone(
-    data: None, model: str
+    data: None, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(translation_trials, "LAYOUTS", 2)
+    monkeypatch.setattr(translation_trials, "LAYOUT_SIDE", 64)
+    real, laid_out = {"sub-a", "sub-b"}, {"sub-layouts"}
     for name, arm in ARMS.items():
         made = arm.images(DIRECTION, model, 0)
-        assert {image.animal for image in made} == {"sub-a", "sub-b"}
-        copies = {"source": 1, "inversion": 1, "real": 1, "both": 5}.get(name, 4)
-        assert len(made) == 2 * copies
+        of = {"nothing": laid_out, "layouts": real | laid_out, "both": real | laid_out}
+        assert {image.animal for image in made} == of.get(name, real)
+        once = {"source": 2, "inversion": 2, "real": 2, "nothing": 2, "both": 4, "layouts": 10}
+        assert len(made) == once.get(name, 8)
+        assert all(image.classes.max() == 2 for image in made)
+        assert all(image.image.plane_shape == image.classes.shape for image in made)
+
+
+def test_renderings_of_one_mask_differ(data: None, model: str) -> None:
+    made = ARMS["mask"].images(DIRECTION, model, 0)
+    greys = [image.image.read(()) for image in made if image.animal == "sub-a"]
+    assert all((one != other).any() for one, other in combinations(greys, 2))
 
 
 def test_from_images_to_the_page(

@@ -10,6 +10,7 @@ from scipy import ndimage
 from napari_axongen.core.conditioning import (
     CHANNELS,
     GRAINS,
+    SHADES,
     SIGMAS,
     STRUCTURE_RADIUS,
     Ranks,
@@ -97,14 +98,17 @@ def test_outputs_stand_for_grey_values() -> None:
     assert to_output(torch.tensor([-3.0, 3.0])).tolist() == [-1, 1]
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     ("rows", "columns"),
     [(slice(0, 1), slice(0, 1)), (slice(250, 260), slice(5, 600)), (slice(511, 530), slice(0, 9))],
 )
-def test_a_window_of_noise_is_cut_from_one_field(rows: slice, columns: slice) -> None:
-    field = noise_window(7, 2, slice(0, 600), slice(0, 640))
+def test_a_window_of_noise_is_cut_from_one_field(rows: slice, columns: slice, masked: bool) -> None:
+    classes = (3 * random(1, 600, 640)).long() if masked else None
+    field = noise_window(7, 2, slice(0, 600), slice(0, 640), classes)
     assert field.shape == (1, len(GRAINS), 600, 640)
-    torch.testing.assert_close(noise_window(7, 2, rows, columns), field[..., rows, columns])
+    part = classes[:, rows, columns] if classes is not None else None
+    torch.testing.assert_close(noise_window(7, 2, rows, columns, part), field[..., rows, columns])
 
 
 def test_noise_is_keyed_by_seed_and_plane_and_white_in_its_last_channel() -> None:
@@ -120,9 +124,39 @@ def test_noise_is_keyed_by_seed_and_plane_and_white_in_its_last_channel() -> Non
 
 def test_noise_has_its_grains() -> None:
     field = noise_window(0, 0, slice(0, 2000), slice(0, 2000))[0]
+    field[0] = (field[0] - field[0].mean()) / 0.5**0.5  # half of it is common to the plane
     for channel, grain in zip(field, GRAINS, strict=True):
         assert float(channel.std()) == pytest.approx(1, abs=0.08)
         near = float((channel[:, :-1] * channel[:, 1:]).mean())
         far = float((channel[:, : -2 * grain] * channel[:, 2 * grain :]).mean())
         assert abs(far) < 0.1
         assert near > 0.9 if grain > 1 else abs(near) < 0.01
+
+
+def test_each_class_has_a_shade_of_its_own() -> None:
+    rows, columns = slice(0, 256), slice(0, 256)
+    shades = []
+    for k in range(3):
+        found = noise_window(3, 0, rows, columns, torch.full((1, 256, 256), k))
+        shades.append(found[0, :SHADES].flatten())
+    correlation = np.corrcoef(np.concatenate([s.reshape(SHADES, -1) for s in shades]))
+    assert np.abs(correlation - np.eye(3 * SHADES)).max() < 0.4  # 25 knots of the coarse ones
+
+
+def test_how_bright_a_class_is_belongs_to_the_seed_and_stays_over_a_stack() -> None:
+    rows, columns = slice(0, 1500), slice(0, 1500)
+
+    def brightness(seed: int, plane: int) -> float:
+        return float(noise_window(seed, plane, rows, columns)[0, 0].mean())
+
+    found = [brightness(seed, 0) for seed in range(12)]
+    assert 0.4 < np.std(found) < 1.0
+    assert np.mean([abs(brightness(s, 1) - found[s]) for s in range(4)]) < 0.1
+
+
+def test_variety_is_that_of_the_shade_alone() -> None:
+    window = 5, 0, slice(0, 60), slice(0, 70)
+    usual, strong, none = (noise_window(*window, None, variety) for variety in (1, 2, 0))
+    torch.testing.assert_close(strong[:, :SHADES], 2 * usual[:, :SHADES])
+    assert not none[:, :SHADES].any()
+    assert torch.equal(none[:, SHADES:], usual[:, SHADES:])

@@ -96,7 +96,7 @@ def test_the_mask_alone_is_rendered_without_margins_for_the_structure(
 
     shape = (64, 96)
     classes = torch.from_numpy(fibres(shape)[0] // 127).long()[None]
-    x = condition(classes, None, noise_window(5, 0, slice(0, 64), slice(0, 96)))
+    x = condition(classes, None, noise_window(5, 0, slice(0, 64), slice(0, 96), classes))
     with torch.inference_mode():
         bare = network(x)[0, 0].numpy()
     assert np.abs(rendered(network, shape, "mask", 1.0, 1000) - bare).max() <= 1e-5

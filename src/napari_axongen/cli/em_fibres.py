@@ -44,6 +44,10 @@ def em_fibres(
     model: Annotated[
         str, typer.Option(help="The translator; auto: one that makes the contrast.")
     ] = "auto",
+    variety: Annotated[
+        float,
+        typer.Option(min=0, max=3, help="Of brightness, as of axongen translate."),
+    ] = 1.0,
     device: Annotated[Devices, typer.Option(help="Where to render the images.")] = Devices.auto,
 ) -> None:
     """Make masks of myelinated fibres, and electron micrographs of them.
@@ -66,7 +70,7 @@ def em_fibres(
         if contrast:
             from napari_axongen.core.surrogate.em_images import EmRenderer
 
-            renderer = EmRenderer.of(contrast.value, model, device.value)
+            renderer = EmRenderer.of(contrast.value, model, device.value, variety)
             if "pixel_size" not in given:
                 chosen = suited(chosen, renderer.model.card.axon_diameter)
         check(chosen)

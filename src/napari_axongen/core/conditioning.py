@@ -24,7 +24,12 @@ STRUCTURE_RADIUS = math.ceil(4 * max(SIGMAS))
 """How far from a pixel `gradients` looks."""
 
 GRAINS = (48, 12, 1)
-"""Distances, in working pixels, over which the noise changes: background, cells, single pixels."""
+"""Distances, in working pixels, over which the noise changes: tissue, cells, single pixels.
+
+All but the last are *shade*: by how many standard deviations a class is brighter here than usual.
+"""
+
+SHADES = len(GRAINS) - 1
 
 CLASS_COUNT = 3
 CHANNELS = CLASS_COUNT + len(SIGMAS) + len(GRAINS)
@@ -154,36 +159,63 @@ def from_output(made: Tensor) -> Tensor:
     return (made + 1) / 2 * (high - low) + low
 
 
-def noise_window(seed: int, plane: int, rows: slice, columns: slice) -> Tensor:
-    """A window of the one field of noise that belongs to (seed, plane).
+def noise_window(
+    seed: int,
+    plane: int,
+    rows: slice,
+    columns: slice,
+    classes: Tensor | None = None,
+    variety: float = 1.0,
+) -> Tensor:
+    """A window of the noise that belongs to (seed, plane).
 
     A pixel's value depends on where it lies in the plane, not on the window: tiles agree.
 
     Parameters
     ----------
     seed, plane
-        Of the field.
+        Of the noise.
     rows, columns
         Working pixels, from ``start`` to ``stop``.
+    classes
+        int64 (1, h, w). Each class has a shade of its own: a dark gap lies beside bright axons.
+        None: one for all.
+    variety
+        Standard deviation of the shade.
 
     Returns
     -------
-    (1, len(GRAINS), h, w) float32 of standard deviation 1: noise of each grain, white noise last
+    (1, len(GRAINS), h, w) float32, on the CPU: shade of each grain, then white noise of standard
+    deviation 1
     """
-    fields = []
-    for level, grain in enumerate(GRAINS):
-        # Knots at every `grain` pixels, and between them lines.
-        spans = [slice(s.start // grain, (s.stop - 1) // grain + (2 if grain > 1 else 1))
-                 for s in (rows, columns)]  # fmt: skip
-        field = torch.from_numpy(_knots((seed, plane, level), *spans))
-        if grain > 1:
-            down, across = (
-                _lines(wanted, span, grain)
-                for wanted, span in zip((rows, columns), spans, strict=True)
-            )
-            field = down @ field @ across.T * _OF_LINES
-        fields.append(field)
-    return torch.stack(fields)[None]
+    classes = None if classes is None else classes.cpu()
+    shade = torch.zeros(SHADES, rows.stop - rows.start, columns.stop - columns.start)
+    for k in range(CLASS_COUNT if classes is not None else 1):
+        fields = torch.stack(
+            [_field((seed, plane, level, k), GRAINS[level], rows, columns)
+             for level in range(SHADES)]
+        )  # fmt: skip
+        # Half of it is common to a whole stack, as images differ and not only their places.
+        common = np.random.default_rng((seed, k)).standard_normal()
+        fields[0] = (fields[0] + common) * math.sqrt(0.5)
+        shade = fields if classes is None else torch.where(classes == k, fields, shade)
+    white = _field((seed, plane, SHADES), GRAINS[-1], rows, columns)
+    return torch.cat([variety * shade, white[None]])[None]
+
+
+def _field(key: tuple[int, ...], grain: int, rows: slice, columns: slice) -> Tensor:
+    """A window (h, w) of noise with knots at every ``grain`` pixels, and lines between them."""
+    spans = [
+        slice(s.start // grain, (s.stop - 1) // grain + (2 if grain > 1 else 1))
+        for s in (rows, columns)
+    ]
+    field = torch.from_numpy(_knots(key, *spans))
+    if grain == 1:
+        return field
+    down, across = (
+        _lines(wanted, span, grain) for wanted, span in zip((rows, columns), spans, strict=True)
+    )
+    return down @ field @ across.T * _OF_LINES
 
 
 _OF_LINES = 1.5  # linear interpolation keeps two thirds of the deviation, along each axis 0.82

@@ -106,6 +106,14 @@ class TranslateParameters(BaseModel):
         title="Seed",
         description="The same seed gives the same texture.",
     )
+    variety: float = Field(
+        0.5,
+        ge=0,
+        le=3,
+        title="Variety",
+        description="How far axons, myelin and background differ in brightness from place to place "
+        "and from seed to seed: 1 as in the images that the model learned from, 0 not at all.",
+    )
     pixel_size: float | None = PIXEL_SIZE
     axon_diameter: float | None = AXON_DIAMETER
     device: Literal["auto", "cpu", "cuda", "mps"] = DEVICE

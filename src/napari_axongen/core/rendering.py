@@ -76,6 +76,7 @@ def render_plane(
     *,
     scale: float,
     seed: int,
+    variety: float = 1.0,
     plane: int = 0,
     device: Device | None = None,
     memory: int = DEFAULT_MEMORY,
@@ -99,7 +100,7 @@ def render_plane(
         Called with row and column slices and the (1, h, w) output there, -1..1.
     scale
         Working pixels per pixel of the plane.
-    seed, plane
+    seed, variety, plane
         Of the noise.
     device, memory, tile, first, part
         As of `tiling.predict`.
@@ -116,7 +117,7 @@ def render_plane(
             classes = _likeliest(window[:, :CLASS_COUNT])
         if ranks is not None:
             structure = ranks.apply(gradients(window[:, -1:]))
-        noise = noise_window(seed, plane, rows, columns).to(window.device)
+        noise = noise_window(seed, plane, rows, columns, classes, variety).to(window.device)
         return condition(classes, structure, noise)
 
     yield from predict(

@@ -227,6 +227,7 @@ def _plane(
             _writer(out, plane, plan.model.card),
             scale=plan.scale,
             seed=plan.parameters.seed,
+            variety=plan.parameters.variety,
             plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
             device=plan.device,
             memory=plan.parameters.memory,

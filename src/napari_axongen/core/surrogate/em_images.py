@@ -27,13 +27,18 @@ class EmRenderer:
         The translator.
     device
         Where to compute.
+    variety
+        As of `TranslateParameters`.
     """
 
     model: Translator
     device: Device
+    variety: float = 1.0
 
     @classmethod
-    def of(cls, contrast: Preset, model: str = "auto", device: str = "auto") -> EmRenderer:
+    def of(
+        cls, contrast: Preset, model: str = "auto", device: str = "auto", variety: float = 1.0
+    ) -> EmRenderer:
         """Load a translator.
 
         Parameters
@@ -44,6 +49,8 @@ class EmRenderer:
             Name or file of a translator, or ``auto``: one that makes this contrast.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        variety
+            As of `TranslateParameters`.
 
         Raises
         ------
@@ -52,7 +59,7 @@ class EmRenderer:
         """
         chosen = choose_device(device)
         name = translator_to(contrast.upper()) if model == "auto" else model
-        return cls(load_translator(name, chosen), chosen)
+        return cls(load_translator(name, chosen), chosen, variety)
 
     def said(self) -> str:
         """A sentence on what is used."""
@@ -79,8 +86,9 @@ class EmRenderer:
             Source((height, width), lambda rows, columns: layout.classes[rows, columns], None),
             write,
             scale=self.scale(parameters),
-            seed=seed,
-            plane=index,
+            # not planes of one stack, which look alike, but specimens
+            seed=int(np.random.SeedSequence((seed, index)).generate_state(1)[0]),
+            variety=self.variety,
             device=self.device,
         )
         return image
@@ -94,6 +102,7 @@ def em_images_steps(
     first: int = 0,
     model: str = "auto",
     device: str = "auto",
+    variety: float = 1.0,
 ) -> Steps[list[EmField]]:
     """Make labelled electron micrographs in memory.
 
@@ -101,7 +110,7 @@ def em_images_steps(
     ----------
     parameters
         Of the layouts.
-    contrast, model, device
+    contrast, model, device, variety
         As of `EmRenderer.of`.
     count, seed, first
         Images ``first`` to ``first + count - 1`` of a seed.
@@ -115,7 +124,7 @@ def em_images_steps(
     InputError
         The parameters cannot be drawn, or as of `EmRenderer.of`.
     """
-    renderer = EmRenderer.of(contrast, model, device)
+    renderer = EmRenderer.of(contrast, model, device, variety)
     yield Notice(renderer.said())
     made = []
     for index in range(first, first + count):

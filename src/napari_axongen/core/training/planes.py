@@ -72,7 +72,7 @@ def load_planes(animals: Animals, axon_diameter: float) -> Planes:
 
     return Planes(
         [brought(image) for image in train],
-        [_middle(brought(image)) for image in held_out],
+        [middle(brought(image)) for image in held_out],
         (
             float(np.median([grey.low for grey in ranges])),
             float(np.median([grey.high for grey in ranges])),
@@ -87,7 +87,7 @@ def plane_at(image: LabelledImage, scale: float) -> Plane:
     return Plane(torch.from_numpy(values), torch.from_numpy(scaled.classes.astype(np.float32)))
 
 
-def _middle(plane: Plane) -> Plane:
+def middle(plane: Plane) -> Plane:
     """The middle of a plane: enough to see how training goes."""
     rows, columns = (
         slice(max(0, n - _LOOK) // 2, max(0, n - _LOOK) // 2 + min(n, _LOOK))
@@ -104,9 +104,10 @@ def told_of(plane: Plane, stride: int) -> dict[str, Tensor]:
     classes = functional.pad(plane.classes[None, None], padding, mode="replicate")[0].long()
     magnitudes = gradients(grey)
     structure = Ranks.of(magnitudes).apply(magnitudes)
-    noise = noise_window(0, 0, slice(0, grey.shape[2]), slice(0, grey.shape[3]))
+    rows, columns = slice(0, grey.shape[2]), slice(0, grey.shape[3])
+    noise = noise_window(0, 0, rows, columns, classes)
     return {
         "mask": condition(classes, None, noise),
         "both": condition(classes, structure, noise),
-        "structure": condition(None, structure, noise),
+        "structure": condition(None, structure, noise_window(0, 0, rows, columns)),
     }

@@ -122,10 +122,6 @@ class Losses(_Section):
         5.0, ge=0, title="Grey", description="L1 of local means, to the real image of a pair."
     )
     pixel: float = Field(1.0, ge=0, title="Pixel", description="L1 of pixels, likewise.")
-    loose: float = Field(
-        0.2, ge=0, le=1, title="Loose",
-        description="Part of the grey and pixel losses that holds where a mask alone is told.",
-    )  # fmt: skip
     segmentation: float = Field(
         1.0, ge=0, title="Segmentation", description="A segmenter shall find the mask again."
     )

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from napari_axongen.core.conditioning import (
     CLASS_COUNT,
+    SHADES,
     Ranks,
     condition,
     from_output,
@@ -50,6 +51,7 @@ from .building import descend, recipe_network
 from .losses import segmentation_loss
 from .planes import Planes, draw, load_planes, told_of
 from .recipe import TranslationRecipe
+from .shading import Shading
 
 _CRITIC_RATE = 2e-3
 _CRITIC_STEPS = 300  # until what the segmenter says counts in full
@@ -62,7 +64,6 @@ class _Batch:
     real: Tensor  # (n, 1, s, s) in -1..1: the target's alone
     classes: Tensor  # (2 n, s, s)
     condition: Tensor  # (2 n, CHANNELS, s, s)
-    bound: Tensor  # (n, 1, 1, 1): how far an image is bound to the real one it was told of
 
 
 class TranslationTask:
@@ -98,6 +99,7 @@ class TranslationTask:
         }
         self.targets = load_planes(recipe.data, recipe.axon_diameter)
         self.sources = load_planes(recipe.sources, recipe.axon_diameter)
+        self.shading = Shading.of(self.targets.train)
 
     # ------------------------------------------------------------ a step
 
@@ -175,8 +177,8 @@ class TranslationTask:
             "matching": feature_matching(
                 seen_real[:-1], [layer[:half] for layer in seen_fake[:-1]]
             ),
-            "grey": (batch.bound * (low_pass(made[:half]) - low_pass(batch.real)).abs()).mean(),
-            "pixel": (batch.bound * (made[:half] - batch.real).abs()).mean(),
+            "grey": (low_pass(made[:half]) - low_pass(batch.real)).abs().mean(),
+            "pixel": (made[:half] - batch.real).abs().mean(),
             "segmentation": segmentation_loss(found.float(), batch.classes[half:]),
         }
         for name in ("discriminator", "critic"):
@@ -192,31 +194,31 @@ class TranslationTask:
     def _batch(self, rng: np.random.Generator) -> _Batch:
         setting = self.recipe.optimisation
         half = max(1, setting.batch // 2)
-        real, classes, conditions, bound = [], [], [], []
+        real, classes, conditions = [], [], []
         for planes in (self.targets, self.sources):
             for _ in range(half):
                 plane = draw(planes.train, rng)
                 x, truth = random_crop(
                     plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng
                 )
-                told, with_structure = self._told(x, truth, rng)
+                conditions.append(self._told(x, truth, rng, pair=planes is self.targets))
+                classes.append(truth)
                 if planes is self.targets:
                     real.append(to_output(x))
-                    # A mask leaves open what lies between the fibres: the mean of all that there
-                    # could be is no answer.
-                    bound.append(1 if with_structure else self.recipe.losses.loose)
-                classes.append(truth)
-                conditions.append(told)
         device, layout = self.device.torch, self.device.memory_format
         return _Batch(
             torch.stack(real).to(device),
             torch.stack(classes).to(device),
             torch.cat(conditions).to(device).contiguous(memory_format=layout),
-            torch.tensor(bound, dtype=torch.float32, device=device).view(-1, 1, 1, 1),
         )
 
-    def _told(self, grey: Tensor, classes: Tensor, rng: np.random.Generator) -> tuple[Tensor, bool]:
-        """The condition of a crop, some of it left out, and whether structure is in it."""
+    def _told(
+        self, grey: Tensor, classes: Tensor, rng: np.random.Generator, *, pair: bool
+    ) -> Tensor:
+        """The condition of a crop, some of it left out; with a pair, the shade is the crop's own.
+
+        Without its mask it is not: where axons are dark, a dark shade would give them away.
+        """
         odds = self.recipe.conditions
         chances = np.array([odds.both, odds.mask, odds.structure])
         kind = rng.choice(3, p=chances / chances.sum())
@@ -225,7 +227,10 @@ class TranslationTask:
             slice(int(start), int(start) + length)
             for start, length in zip(corner, classes.shape, strict=True)
         )
-        noise = noise_window(int(rng.integers(2**31)), 0, rows, columns)
+        mask = classes[None] if kind != 2 else None
+        noise = noise_window(int(rng.integers(2**31)), 0, rows, columns, mask)
+        if pair and mask is not None:
+            noise[0, :SHADES] = self.shading.shades(grey[0], classes)
         structure = None
         if kind != 1:
             x = gradients(vary_greys(grey[None], _VARIED, rng))
@@ -233,7 +238,7 @@ class TranslationTask:
             deviation = rng.uniform(0, odds.noise)
             added = rng.standard_normal(structure.shape, dtype=np.float32)
             structure = (structure + deviation * torch.from_numpy(added)).clamp(-1, 1)
-        return condition(classes[None] if kind != 2 else None, structure, noise), kind != 1
+        return condition(mask, structure, noise)
 
     # ------------------------------------------------------------ judging, saving
 

@@ -1,0 +1,94 @@
+"""How bright each class is around a pixel of a real image: what a translator's shade stands for.
+
+Two images with one mask differ in how bright their axons are and in where the tissue between them
+is dark. A generator that is told neither makes the mean of all. It is told the real image's own
+shade, standardised, while it learns to make that image; later it is given noise of the same spread
+(`conditioning.noise_window`), and makes the variety that real images have.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_axongen.core.conditioning import CLASS_COUNT
+
+from .planes import Plane, middle
+
+_SIGMAS = (20.0, 5.0)  # px: the grains of the noise, interpolated between knots, are as smooth
+_POOL = 4  # px: shade has no detail finer than its smaller sigma
+_PRIOR = 0.05  # weight of "as usual" beside the share of the surroundings that is of the class
+_FARTHEST = 4.0  # standard deviations
+
+
+@dataclass(frozen=True)
+class Shading:
+    """Usual grey value (3,) of each class, and standard deviation (2, 3) of its shades."""
+
+    usual: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, planes: list[Plane]) -> Shading:
+        """That of some images, each counting alike."""
+        middles = [middle(plane) for plane in planes]
+        one_hot = [_one_hot(plane.classes) for plane in middles]
+        means = torch.stack(
+            [(plane.grey * part).sum((1, 2)) / part.sum((1, 2)).clamp_min(1)
+             for plane, part in zip(middles, one_hot, strict=True)]
+        )  # fmt: skip
+        first = cls(means.mean(0), torch.ones(len(_SIGMAS), CLASS_COUNT))
+        squares = torch.stack(
+            [(first.shades(plane.grey, plane.classes)[:, None] ** 2 * part).sum((2, 3))
+             / part.sum((1, 2)).clamp_min(1)
+             for plane, part in zip(middles, one_hot, strict=True)]
+        )  # fmt: skip
+        return cls(first.usual, squares.mean(0).sqrt().clamp_min(1e-3))
+
+    def shades(self, grey: Tensor, classes: Tensor) -> Tensor:
+        """By how many deviations an image's classes are brighter than usual around each pixel.
+
+        Parameters
+        ----------
+        grey, classes
+            (H, W).
+
+        Returns
+        -------
+        (2, H, W): over tens of pixels, and what differs from that over some
+        """
+        part = _one_hot(classes)
+        residual = (grey - (self.usual.view(-1, 1, 1) * part).sum(0)) * part
+        stacked = torch.cat([residual, part])[None]
+        pooled = functional.avg_pool2d(stacked, _POOL, ceil_mode=True)
+        found = []
+        for sigma in _SIGMAS:
+            smooth = _smooth(pooled, sigma / _POOL)
+            mean = smooth[:, :CLASS_COUNT] / (smooth[:, CLASS_COUNT:] + _PRIOR)
+            wide = functional.interpolate(mean, scale_factor=_POOL, mode="bilinear")
+            wide = wide[0, :, : grey.shape[0], : grey.shape[1]]
+            found.append((wide * part).sum(0))
+        coarse, fine = found
+        own = (self.deviation.view(len(_SIGMAS), -1, 1, 1) * part).sum(1)
+        return (torch.stack([coarse, fine - coarse]) / own).clamp(-_FARTHEST, _FARTHEST)
+
+
+def _one_hot(classes: Tensor) -> Tensor:
+    """(3, H, W)."""
+    return functional.one_hot(classes.long(), CLASS_COUNT).movedim(-1, 0).float()
+
+
+def _smooth(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian filter of (1, C, H, W)."""
+    reach = math.ceil(3 * sigma)
+    places = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-(places**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
+    planes = x.transpose(0, 1)
+    for weights, sides in ((kernel, (0, 0, reach, reach)), (kernel.mT, (reach, reach, 0, 0))):
+        planes = functional.conv2d(functional.pad(planes, sides, mode="replicate"), weights)
+    return planes.transpose(0, 1)
