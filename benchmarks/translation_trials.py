@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.numpy import load_file
 
-from napari_axongen.core.datasets import LabelledImage
+from napari_axongen.core.datasets import LabelledImage, make_micrographs
 from napari_axongen.core.datasets.labelled import class_indices, mask_values
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.evaluation import dice
@@ -27,21 +27,17 @@ from napari_axongen.core.image import Image
 from napari_axongen.core.models.store import RUN_MODEL, find_model, load_network
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import class_values, predict_plane
-from napari_axongen.core.surrogate.em_images import em_images_steps
-from napari_axongen.core.surrogate.em_layout import suited
-from napari_axongen.core.surrogate.em_parameters import PRESETS, Preset
 from napari_axongen.core.training import Recipe
 from napari_axongen.core.training.loop import train
 from napari_axongen.core.training.segmenter import SegmentationTask
 
 from .translation_images import (
-    SEM,
     Condition,
     Direction,
     images,
     inversion,
-    normalised,
     translator,
+    with_greys,
 )
 
 STEPS = 450
@@ -118,18 +114,9 @@ def _rendered(*conditions: Condition, variety: float = VARIETY) -> Images:
 
 def _layouts(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
     """Fibres out of nothing, rendered."""
-    contrast: Preset = "sem" if direction.target is SEM else "tem"
-    size = {"width": LAYOUT_SIDE, "height": LAYOUT_SIDE}
-    parameters = suited(PRESETS[contrast].model_copy(update=size), direction.axon_diameter)
-    made = run(em_images_steps(parameters, contrast, LAYOUTS, seed, model=model, variety=VARIETY))
-    return [
-        LabelledImage(
-            Image(normalised(one.image), "YX", None, f"layout{index}"),
-            class_indices(one.classes),
-            "sub-layouts",
-        )
-        for index, one in enumerate(made)
-    ]
+    contrast = direction.target.contrast
+    made = make_micrographs(contrast, LAYOUTS, LAYOUT_SIDE, seed, model, VARIETY)
+    return [with_greys(image, image.image.read(())) for image in made]
 
 
 def _together(*arms: Images) -> Images:

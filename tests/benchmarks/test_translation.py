@@ -106,7 +106,7 @@ def test_each_arm_trains_on_the_source_s_or_the_target_s_animals_alone(
 ) -> None:
     monkeypatch.setattr(translation_trials, "LAYOUTS", 2)
     monkeypatch.setattr(translation_trials, "LAYOUT_SIDE", 64)
-    real, laid_out = {"sub-a", "sub-b"}, {"sub-layouts"}
+    real, laid_out = {"sub-a", "sub-b"}, {"sub-made000", "sub-made001"}
     for name, arm in ARMS.items():
         made = arm.images(DIRECTION, model, 0)
         of = {"nothing": laid_out, "layouts": real | laid_out, "both": real | laid_out}

@@ -221,6 +221,17 @@ def test_a_run_can_start_from_a_model(finished: Path, tmp_path: Path) -> None:
     assert all(torch.allclose(after[key], before[key], atol=1e-5) for key in weights)
 
 
+@pytest.mark.usefixtures("translators")
+def test_made_images_are_trained_on_beside_the_data(tmp_path: Path) -> None:
+    made = {"count": 2, "side": 64, "variety": 1}
+    train(tmp_path / "run", made=made)
+    card = load_card(tmp_path / "run" / "model.safetensors")
+    assert card.training["images"] == 4
+    assert card.training["validation"] == ["sub-2"]
+    with pytest.raises(InputError, match="'nowhere'"):
+        train(tmp_path / "other", made=made | {"model": "nowhere"})
+
+
 def test_a_start_of_another_network_is_refused(finished: Path, tmp_path: Path) -> None:
     model = str(finished / "model.safetensors")
     with pytest.raises(InputError, match="cannot start from model"):

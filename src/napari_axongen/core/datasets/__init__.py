@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from .labelled import LabelledImage, from_arrays
 from .layouts import find_pairs
-from .sources import data_folder, load_bids, load_dataset, make_fields, split_by_animal
+from .sources import (
+    data_folder,
+    load_bids,
+    load_dataset,
+    make_fields,
+    make_micrographs,
+    split_by_animal,
+)
 
 __all__ = [
     "LabelledImage",
@@ -14,5 +21,6 @@ __all__ = [
     "load_bids",
     "load_dataset",
     "make_fields",
+    "make_micrographs",
     "split_by_animal",
 ]

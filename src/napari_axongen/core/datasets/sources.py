@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import run
 from napari_axongen.core.image import Image
 
 from .labelled import LabelledImage, class_indices
@@ -22,6 +23,7 @@ __all__ = [
     "load_bids",
     "load_dataset",
     "make_fields",
+    "make_micrographs",
     "split_by_animal",
 ]
 
@@ -90,6 +92,49 @@ def make_fields(
         )
         for index, field in enumerate(fields)
     ]
+
+
+def make_micrographs(
+    contrast: Literal["TEM", "SEM"],
+    count: int,
+    side: int,
+    seed: int,
+    model: str = "auto",
+    variety: float = 1.0,
+) -> list[LabelledImage]:
+    """Lay out fibres and render them by a translator; image i is "animal" ``sub-made00i``.
+
+    Parameters
+    ----------
+    contrast
+        What the images shall be.
+    count, side
+        How many, and their rows and columns at the scale at which the translator works.
+    seed
+        Of layouts and renderings.
+    model, variety
+        As of `core.surrogate.em_images.EmRenderer.of`.
+
+    Raises
+    ------
+    InputError
+        There is no such translator, or none that makes this contrast.
+    """
+    from napari_axongen.core.surrogate.em_images import EmRenderer  # loads torch
+    from napari_axongen.core.surrogate.em_layout import em_fibres, suited
+    from napari_axongen.core.surrogate.em_parameters import PRESETS
+
+    kind: Literal["tem", "sem"] = "tem" if contrast == "TEM" else "sem"
+    renderer = EmRenderer.of(kind, model, variety=variety)
+    tissue = PRESETS[kind].model_copy(update={"width": side, "height": side})
+    parameters = suited(tissue, renderer.model.card.axon_diameter)
+    made = []
+    for index in range(count):
+        layout = em_fibres(parameters, seed, index)
+        grey = run(renderer.render(layout, parameters, seed, index))
+        image = Image(grey, "YX", layout.pixel_size, f"made{index:03d}")
+        made.append(LabelledImage(image, class_indices(layout.classes), f"sub-made{index:03d}"))
+    return made
 
 
 def split_by_animal(

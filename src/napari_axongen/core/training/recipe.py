@@ -43,6 +43,16 @@ class FieldsData(_Section):
     seed: int = Field(0, ge=0, title="Seed")
 
 
+class MadeData(_Section):
+    """Fibre layouts, rendered by a translator."""
+
+    model: str = Field("auto", title="Translator", description="Its name or file.")
+    count: int = Field(ge=1, title="Images")
+    side: int = Field(512, ge=64, title="Side", description="Rows and columns of an image.")
+    variety: float = Field(2.0, ge=0, le=3, title="Variety", description="Of brightness.")
+    seed: int = Field(0, ge=0, title="Seed")
+
+
 class Optimisation(_Section):
     """Steps of AdamW with a linear warm-up and a cosine decay to zero."""
 
@@ -89,6 +99,9 @@ class Recipe(BaseRecipe):
         description="Images are brought to it; omitted, they are taken as they are.",
     )  # fmt: skip
     data: Annotated[BidsData | FieldsData, Field(discriminator="source")]
+    made: MadeData | None = Field(
+        None, title="Made images", description="To train on beside the data; none when omitted."
+    )
 
 
 class Animals(_Section):

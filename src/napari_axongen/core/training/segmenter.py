@@ -18,6 +18,7 @@ from napari_axongen.core.datasets.sources import (
     data_folder,
     load_bids,
     make_fields,
+    make_micrographs,
     split_by_animal,
 )
 from napari_axongen.core.device import Device
@@ -61,6 +62,8 @@ class SegmentationTask:
             )
         }
         train, self.held_out = _load(recipe)
+        if recipe.made is not None:
+            train += make_micrographs(recipe.contrast, **dict(recipe.made))
         self.planes = [plane_at(image, scale_to(image, recipe.pixel_size)) for image in train]
         self.axon_diameter = median_axon_diameter(
             [plane.classes.numpy() == CLASSES.index("axon") for plane in self.planes]
