@@ -55,7 +55,11 @@ class Micrograph(EmField):
 
 
 def micrograph(
-    parameters: EmFibreParameters, card: Card, seed: int, device: str = "auto"
+    parameters: EmFibreParameters,
+    card: Card,
+    seed: int,
+    variety: float = 1.0,
+    device: str = "auto",
 ) -> Steps[Micrograph]:
     """Lay out fibres and render them; imports torch.
 
@@ -67,6 +71,8 @@ def micrograph(
         Of the translator.
     seed
         Of layout and texture.
+    variety
+        As of `TranslateParameters`.
     device
         Where to compute.
 
@@ -81,12 +87,13 @@ def micrograph(
 
     contrast: Preset = "sem" if card.contrast == "SEM" else "tem"
     (made,) = yield from em_images_steps(
-        parameters, contrast, seed=seed, model=card.name, device=device
+        parameters, contrast, seed=seed, model=card.name, device=device, variety=variety
     )
     recipe = {
         "verb": EM_FIBRES,
         "parameters": parameters.model_dump(mode="json"),
         "seed": seed,
+        "variety": variety,
         "target": card.contrast,
         "model": {"name": card.name},
         "version": package_version(),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QSpinBox, QVBoxLayout
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QSpinBox,
+    QVBoxLayout,
+)
 
 from napari_axongen.bridge.layers import recipe_of
 from napari_axongen.bridge.micrographs import Micrograph, micrograph
@@ -14,6 +21,7 @@ from napari_axongen.bridge.settings import preference
 from napari_axongen.bridge.translating import translators
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
+from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.surrogate.em_layout import suited
 from napari_axongen.core.surrogate.em_parameters import PRESETS
 
@@ -70,6 +78,11 @@ class MicrographDock(Dock):
             box.setSuffix(" px")
             size.addWidget(box)
         self.seed = SeedRow()
+        self.variety = QDoubleSpinBox()
+        self.variety.setRange(0, 3)
+        self.variety.setSingleStep(0.25)
+        self.variety.setValue(1)
+        self.variety.setToolTip(TranslateParameters.model_fields["variety"].description)
         self._fibres = Fold("Fibres")
         self.form: ParameterForm | None = None
         self.run = RunRow("Make labelled micrograph", self.making)
@@ -82,6 +95,7 @@ class MicrographDock(Dock):
         form.addRow("Contrast", self.contrast)
         form.addRow("Size", size)
         form.addRow("Seed", self.seed)
+        form.addRow("Variety", self.variety)
         ends = QHBoxLayout()
         ends.addWidget(self.export, 1)
         ends.addWidget(self.copy)
@@ -117,8 +131,9 @@ class MicrographDock(Dock):
     def _show_state(self) -> None:
         running = self.making.running
         self.run.button.setEnabled(running or bool(self._cards))
-        for widget in (self.contrast, self.width, self.height, self.seed, self._fibres):
+        for widget in (self.contrast, self.width, self.height, self.seed, self.variety):
             widget.setEnabled(not running)
+        self._fibres.setEnabled(not running)
         self.copy.setEnabled(self._image is not None)
         if not self._cards:
             self.notices.say(
@@ -137,8 +152,9 @@ class MicrographDock(Dock):
             self.notices.say(str(error))
             return
         self.notices.start_anew()
-        seed, device = self.seed.use(), preference("device", "auto")
-        self.making.start(lambda: micrograph(parameters, card, seed, device))
+        seed, variety = self.seed.use(), self.variety.value()
+        device = preference("device", "auto")
+        self.making.start(lambda: micrograph(parameters, card, seed, variety, device))
 
     def _on_yielded(self, event: Any) -> None:
         if not isinstance(event, Partial):
