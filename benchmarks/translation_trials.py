@@ -136,11 +136,12 @@ ARMS = {
     "mask": Arm("default, from masks", _rendered("mask")),
     "mixed": Arm("default, without and with structure", _rendered("mask", "mask and structure")),
     "nothing": Arm("default, from fibre layouts alone", _layouts),
+    "blend": Arm("inversion + default, from fibre layouts", _together(_inversion, _layouts)),
     "layouts": Arm("default, from masks and fibre layouts", _together(_rendered("mask"), _layouts)),
     "real": Arm("real target", _real),
     "both": Arm("real target + fibre layouts", _together(_real, _layouts)),
 }
-NEED_MODEL = ("classic", "usual", "mask", "mixed", "nothing", "layouts", "both")
+NEED_MODEL = ("classic", "usual", "mask", "mixed", "nothing", "blend", "layouts", "both")
 
 
 # ---------------------------------------------------------------- one trial

@@ -106,13 +106,14 @@ def test_each_arm_trains_on_the_source_s_or_the_target_s_animals_alone(
 ) -> None:
     monkeypatch.setattr(translation_trials, "LAYOUTS", 2)
     monkeypatch.setattr(translation_trials, "LAYOUT_SIDE", 64)
-    real, laid_out = {"sub-a", "sub-b"}, {"sub-made000", "sub-made001"}
+    given, made_up = {"sub-a", "sub-b"}, {"sub-made000", "sub-made001"}
+    animals = dict.fromkeys(("both", "blend", "layouts"), given | made_up) | {"nothing": made_up}
+    counts = dict.fromkeys(("source", "inversion", "real", "nothing"), 2)
+    counts |= {"both": 4, "blend": 4, "layouts": 10}
     for name, arm in ARMS.items():
         made = arm.images(DIRECTION, model, 0)
-        of = {"nothing": laid_out, "layouts": real | laid_out, "both": real | laid_out}
-        assert {image.animal for image in made} == of.get(name, real)
-        once = {"source": 2, "inversion": 2, "real": 2, "nothing": 2, "both": 4, "layouts": 10}
-        assert len(made) == once.get(name, 8)
+        assert {image.animal for image in made} == animals.get(name, given)
+        assert len(made) == counts.get(name, 8)
         assert all(image.classes.max() == 2 for image in made)
         assert all(image.image.plane_shape == image.classes.shape for image in made)
 
