@@ -34,6 +34,15 @@ def test_usual_levels_and_their_deviation_between_images_are_found() -> None:
     assert shading.deviation[0, :2].max() < 0.01
 
 
+def test_an_image_that_lacks_a_class_does_not_count_for_it() -> None:
+    classes = blobs(np.random.default_rng(0))
+    none = torch.zeros(SIDE, SIDE)
+    planes = [Plane(flat(c, (0.5, 0.8, 0.3)), c) for c in (classes, none)]
+    torch.testing.assert_close(Shading.of(planes).usual, torch.tensor([0.5, 0.8, 0.3]))
+    alone = Shading.of(planes[1:])
+    assert torch.isfinite(alone.shades(*vars(planes[1]).values())).all()
+
+
 def test_shade_tells_by_how_many_deviations_a_class_is_brighter() -> None:
     classes = blobs(np.random.default_rng(1))
     shading = Shading(torch.tensor([0.5, 0.8, 0.3]), torch.full((2, 3), 0.05))

@@ -35,19 +35,11 @@ class Shading:
     @classmethod
     def of(cls, planes: list[Plane]) -> Shading:
         """That of some images, each counting alike."""
-        middles = [middle(plane) for plane in planes]
-        one_hot = [_one_hot(plane.classes) for plane in middles]
-        means = torch.stack(
-            [(plane.grey * part).sum((1, 2)) / part.sum((1, 2)).clamp_min(1)
-             for plane, part in zip(middles, one_hot, strict=True)]
-        )  # fmt: skip
-        first = cls(means.mean(0), torch.ones(len(_SIGMAS), CLASS_COUNT))
-        squares = torch.stack(
-            [(first.shades(plane.grey, plane.classes)[:, None] ** 2 * part).sum((2, 3))
-             / part.sum((1, 2)).clamp_min(1)
-             for plane, part in zip(middles, one_hot, strict=True)]
-        )  # fmt: skip
-        return cls(first.usual, squares.mean(0).sqrt().clamp_min(1e-3))
+        parts = [(plane.grey, plane.classes) for plane in map(middle, planes)]
+        usual = _over_images([_by_class(grey, classes) for grey, classes in parts])
+        raw = cls(usual, torch.ones(len(_SIGMAS), CLASS_COUNT))
+        squares = _over_images([_by_class(raw.shades(*part) ** 2, part[1]) for part in parts])
+        return cls(usual, squares.sqrt().clamp_min(1e-3))
 
     def shades(self, grey: Tensor, classes: Tensor) -> Tensor:
         """By how many deviations an image's classes are brighter than usual around each pixel.
@@ -75,6 +67,17 @@ class Shading:
         coarse, fine = found
         own = (self.deviation.view(len(_SIGMAS), -1, 1, 1) * part).sum(1)
         return (torch.stack([coarse, fine - coarse]) / own).clamp(-_FARTHEST, _FARTHEST)
+
+
+def _by_class(values: Tensor, classes: Tensor) -> Tensor:
+    """Mean (..., 3) of values (..., H, W) in each class; NaN where there is none of it."""
+    part = _one_hot(classes)
+    return (values[..., None, :, :] * part).sum((-2, -1)) / part.sum((1, 2))
+
+
+def _over_images(found: list[Tensor]) -> Tensor:
+    """Mean of what images say; of a class that no image has, any number."""
+    return torch.stack(found).nanmean(0).nan_to_num(1.0)
 
 
 def _one_hot(classes: Tensor) -> Tensor:
