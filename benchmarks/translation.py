@@ -52,7 +52,7 @@ from .translation_images import (
     translator,
     untouched,
 )
-from .translation_trials import ARMS, NEED_MODEL, Scores, kept, segment, trained, trial
+from .translation_trials import ARMS, Scores, kept, segment, trained, trial
 
 PAGE = Path(__file__).parents[1] / "docs" / "translation-accuracy.md"
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
@@ -241,7 +241,7 @@ def trials(
     """Run the trials asked for, and gather all that there are."""
     results: dict[str, dict[int, Scores]] = {}
     for arm in ARMS:
-        name = classic if arm == "classic" else model if arm in NEED_MODEL else ""
+        name = classic if arm == "classic" else model if ARMS[arm].needs_model else ""
         for seed in SEEDS if name is not None else ():
             try:
                 if arm in arms and seed in seeds:

@@ -142,18 +142,12 @@ def inversion(target: Iterable[LabelledImage]) -> Render:
 
 
 def translator(
-    model: str,
-    condition: Condition,
-    axon_diameter: float | None,
-    seed: int,
-    variety: float | None = None,
+    model: str, condition: Condition, axon_diameter: float | None, seed: int, **more: float
 ) -> Render:
     """A model, given the image and its manual mask at the scale that the model works at."""
     parameters = TranslateParameters(
-        model=model, condition=condition, seed=seed, axon_diameter=axon_diameter
+        model=model, condition=condition, seed=seed, axon_diameter=axon_diameter, **more
     )
-    if variety is not None:
-        parameters = parameters.model_copy(update={"variety": variety})
 
     def render(labelled: LabelledImage) -> LabelledImage:
         mask = mask_values(labelled.classes)

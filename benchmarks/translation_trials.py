@@ -105,7 +105,9 @@ def _rendered(*conditions: Condition, variety: float = VARIETY) -> Images:
             condition = conditions[count % len(conditions)]
             for place, image in enumerate(source):
                 noise = (seed * RENDERINGS + count) * len(source) + place
-                render = translator(model, condition, direction.axon_diameter, noise, variety)
+                render = translator(
+                    model, condition, direction.axon_diameter, noise, variety=variety
+                )
                 found.append(render(image))
         return found
 
@@ -126,11 +128,12 @@ def _together(*arms: Images) -> Images:
 class Arm(NamedTuple):
     title: str
     images: Images
+    needs_model: bool = True
 
 
 ARMS = {
-    "source": Arm("source only", _source),
-    "inversion": Arm("inversion + histogram", _inversion),
+    "source": Arm("source only", _source, needs_model=False),
+    "inversion": Arm("inversion + histogram", _inversion, needs_model=False),
     "classic": Arm("classic, from masks", _rendered("mask")),
     "usual": Arm("default, from masks, variety 1", _rendered("mask", variety=1)),
     "mask": Arm("default, from masks", _rendered("mask")),
@@ -138,10 +141,9 @@ ARMS = {
     "nothing": Arm("default, from fibre layouts alone", _layouts),
     "blend": Arm("inversion + default, from fibre layouts", _together(_inversion, _layouts)),
     "layouts": Arm("default, from masks and fibre layouts", _together(_rendered("mask"), _layouts)),
-    "real": Arm("real target", _real),
+    "real": Arm("real target", _real, needs_model=False),
     "both": Arm("real target + fibre layouts", _together(_real, _layouts)),
 }
-NEED_MODEL = ("classic", "usual", "mask", "mixed", "nothing", "blend", "layouts", "both")
 
 
 # ---------------------------------------------------------------- one trial
@@ -219,7 +221,7 @@ def _place(direction: Direction, arm: str, seed: int, runs: Path) -> Path:
 
 def _setting(direction: Direction, arm: str, model: str) -> dict[str, Any]:
     """All that a trial depends on."""
-    weights = fingerprint(model) if arm in NEED_MODEL else None
+    weights = fingerprint(model) if ARMS[arm].needs_model else None
     return SETTING | {"axon_diameter": direction.axon_diameter, "model": weights}
 
 

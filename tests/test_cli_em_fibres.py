@@ -14,7 +14,7 @@ from napari_axongen.cli.em_fibres import em_fibres
 from napari_axongen.core.events import run
 from napari_axongen.core.files import read_image, read_mask
 from napari_axongen.core.surrogate.em_images import em_images_steps
-from napari_axongen.core.surrogate.em_layout import median_diameter
+from napari_axongen.core.surrogate.em_laws import median_diameter
 from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters
 
 
@@ -124,7 +124,7 @@ def test_images_of_a_contrast(tmp_path: Path) -> None:
 
     # more variety, the same fibres
     call("--out", tmp_path / "c", "--count", 2, *options, "--variety", 3)
-    assert json.loads((tmp_path / "c" / "parameters.json").read_text())["variety"] == 3
+    assert parameters(tmp_path / "c").variety == 3
     assert (read_image(tmp_path / "c" / "00001.tif").data != image.data).any()
     assert (tmp_path / "c" / names[2]).read_bytes() == (tmp_path / "a" / names[2]).read_bytes()
 

@@ -72,13 +72,13 @@ def test_recipe_is_copied_and_runs_again(micrograph_dock, qtbot):
     viewer, dock = micrograph_dock()
     dock.contrast.setCurrentIndex(dock.contrast.findData("SEM"))
     dock.seed.box.setValue(4)
-    dock.variety.setValue(2)
+    dock.form.set_values({"variety": 2})
     click(dock, qtbot)
     dock.copy.copy(as_command)
     size = dock.form.values()["pixel_size"]
     assert QApplication.clipboard().text() == (
         "axongen generate em-fibres --contrast sem --preset sem --width 160 --height 140 "
-        f"--pixel-size {size} --count 1 --seed 4 --variety 2 --out DIR"
+        f"--pixel-size {size} --variety 2.0 --count 1 --seed 4 --out DIR"
     )
     dock.copy.copy(as_python)
     made = {}

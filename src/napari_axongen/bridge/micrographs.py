@@ -55,11 +55,7 @@ class Micrograph(EmField):
 
 
 def micrograph(
-    parameters: EmFibreParameters,
-    card: Card,
-    seed: int,
-    variety: float = 1.0,
-    device: str = "auto",
+    parameters: EmFibreParameters, card: Card, seed: int, device: str = "auto"
 ) -> Steps[Micrograph]:
     """Lay out fibres and render them; imports torch.
 
@@ -71,8 +67,6 @@ def micrograph(
         Of the translator.
     seed
         Of layout and texture.
-    variety
-        As of `TranslateParameters`.
     device
         Where to compute.
 
@@ -87,13 +81,12 @@ def micrograph(
 
     contrast: Preset = "sem" if card.contrast == "SEM" else "tem"
     (made,) = yield from em_images_steps(
-        parameters, contrast, seed=seed, model=card.name, device=device, variety=variety
+        parameters, contrast, seed=seed, model=card.name, device=device
     )
     recipe = {
         "verb": EM_FIBRES,
         "parameters": parameters.model_dump(mode="json"),
         "seed": seed,
-        "variety": variety,
         "target": card.contrast,
         "model": {"name": card.name},
         "version": package_version(),

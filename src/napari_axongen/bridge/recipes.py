@@ -108,7 +108,6 @@ def _generating_command(recipe: Mapping[str, Any]) -> str:
 def _micrograph_python(recipe: Mapping[str, Any]) -> str:
     arguments = "".join(f"    {name}={value!r},\n" for name, value in recipe["parameters"].items())
     rest = f"{recipe['target'].lower()!r}, seed={recipe['seed']}, model={recipe['model']['name']!r}"
-    rest += f", variety={recipe['variety']!r}"
     return (
         "from napari_axongen.core.events import run\n"
         "from napari_axongen.core.surrogate.em_images import em_images_steps\n"
@@ -125,8 +124,7 @@ def _micrograph_command(recipe: Mapping[str, Any]) -> str:
     for name, value in recipe["parameters"].items():
         if value != usual[name]:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--count", "1", "--seed", str(recipe["seed"]), "--variety", f"{recipe['variety']:g}"]
-    return shlex.join([*words, "--out", "DIR"])
+    return shlex.join([*words, "--count", "1", "--seed", str(recipe["seed"]), "--out", "DIR"])
 
 
 def _said(recipe: Mapping[str, Any]) -> list[tuple[str, Any]]:

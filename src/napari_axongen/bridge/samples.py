@@ -9,7 +9,7 @@ import numpy as np
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, run
 from napari_axongen.core.files import AXON, MYELIN
-from napari_axongen.core.surrogate.em_layout import suited
+from napari_axongen.core.surrogate.em_laws import suited
 from napari_axongen.core.surrogate.em_parameters import PRESETS, Preset
 
 from . import micrographs

@@ -44,10 +44,6 @@ def em_fibres(
     model: Annotated[
         str, typer.Option(help="The translator; auto: one that makes the contrast.")
     ] = "auto",
-    variety: Annotated[
-        float,
-        typer.Option(min=0, max=3, help="Of brightness, as of axongen translate."),
-    ] = 1.0,
     device: Annotated[Devices, typer.Option(help="Where to render the images.")] = Devices.auto,
 ) -> None:
     """Make masks of myelinated fibres, and electron micrographs of them.
@@ -57,7 +53,8 @@ def em_fibres(
     parameters.json.
     """
     from napari_axongen.core.surrogate.em_export import em_fibres_steps
-    from napari_axongen.core.surrogate.em_layout import check, suited
+    from napari_axongen.core.surrogate.em_laws import suited
+    from napari_axongen.core.surrogate.em_layout import check
 
     def is_given(name: str) -> bool:
         return getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
@@ -70,7 +67,7 @@ def em_fibres(
         if contrast:
             from napari_axongen.core.surrogate.em_images import EmRenderer
 
-            renderer = EmRenderer.of(contrast.value, model, device.value, variety)
+            renderer = EmRenderer.of(contrast.value, model, device.value)
             if "pixel_size" not in given:
                 chosen = suited(chosen, renderer.model.card.axon_diameter)
         check(chosen)

@@ -30,6 +30,7 @@ All but the last are *shade*: by how many standard deviations a class is brighte
 """
 
 SHADES = len(GRAINS) - 1
+"""Channels of shade: of how bright tissue is, and of how bright cells are."""
 
 CLASS_COUNT = 3
 CHANNELS = CLASS_COUNT + len(SIGMAS) + len(GRAINS)
@@ -121,6 +122,11 @@ class Ranks:
         return ranks.view(shape).transpose(0, 1)
 
 
+def one_hot(classes: Tensor) -> Tensor:
+    """Planes (N, CLASS_COUNT, H, W) float32 of class indices (N, H, W)."""
+    return functional.one_hot(classes.long(), CLASS_COUNT).movedim(-1, 1).float()
+
+
 def condition(classes: Tensor | None, structure: Tensor | None, noise: Tensor) -> Tensor:
     """Put together what a translator is given.
 
@@ -141,7 +147,7 @@ def condition(classes: Tensor | None, structure: Tensor | None, noise: Tensor) -
     if classes is None:
         mask = noise.new_zeros(count, CLASS_COUNT, height, width)
     else:
-        mask = functional.one_hot(classes, CLASS_COUNT).movedim(-1, 1).to(noise.dtype)
+        mask = one_hot(classes)
     if structure is None:
         structure = noise.new_zeros(count, len(SIGMAS), height, width)
     return torch.cat([mask, structure, noise], 1)

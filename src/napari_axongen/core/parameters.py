@@ -79,6 +79,18 @@ class SegmentParameters(BaseModel):
     memory: int = MEMORY
 
 
+def variety_field(usual: float) -> Any:
+    """Field of every verb that renders masks, with what is usual for it."""
+    return Field(
+        usual,
+        ge=0,
+        le=3,
+        title="Variety",
+        description="How far axons, myelin and background differ in brightness from place to place "
+        "and from seed to seed: 1 as in the images that the model learned from, 0 not at all.",
+    )
+
+
 class TranslateParameters(BaseModel):
     """Parameters of `translate`: form, command line and recipe are made from them."""
 
@@ -106,14 +118,7 @@ class TranslateParameters(BaseModel):
         title="Seed",
         description="The same seed gives the same texture.",
     )
-    variety: float = Field(
-        0.5,
-        ge=0,
-        le=3,
-        title="Variety",
-        description="How far axons, myelin and background differ in brightness from place to place "
-        "and from seed to seed: 1 as in the images that the model learned from, 0 not at all.",
-    )
+    variety: float = variety_field(0.5)
     pixel_size: float | None = PIXEL_SIZE
     axon_diameter: float | None = AXON_DIAMETER
     device: Literal["auto", "cpu", "cuda", "mps"] = DEVICE

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QSpinBox,
@@ -21,8 +20,7 @@ from napari_axongen.bridge.settings import preference
 from napari_axongen.bridge.translating import translators
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
-from napari_axongen.core.parameters import TranslateParameters
-from napari_axongen.core.surrogate.em_layout import suited
+from napari_axongen.core.surrogate.em_laws import suited
 from napari_axongen.core.surrogate.em_parameters import PRESETS
 
 from .copying import CopyRecipe
@@ -78,12 +76,7 @@ class MicrographDock(Dock):
             box.setSuffix(" px")
             size.addWidget(box)
         self.seed = SeedRow()
-        self.variety = QDoubleSpinBox()
-        self.variety.setRange(0, 3)
-        self.variety.setSingleStep(0.25)
-        self.variety.setValue(1)
-        self.variety.setToolTip(TranslateParameters.model_fields["variety"].description)
-        self._fibres = Fold("Fibres")
+        self._fibres = Fold("Fibres and looks")
         self.form: ParameterForm | None = None
         self.run = RunRow("Make labelled micrograph", self.making)
         self.notices = Notices()
@@ -95,7 +88,6 @@ class MicrographDock(Dock):
         form.addRow("Contrast", self.contrast)
         form.addRow("Size", size)
         form.addRow("Seed", self.seed)
-        form.addRow("Variety", self.variety)
         ends = QHBoxLayout()
         ends.addWidget(self.export, 1)
         ends.addWidget(self.copy)
@@ -131,9 +123,8 @@ class MicrographDock(Dock):
     def _show_state(self) -> None:
         running = self.making.running
         self.run.button.setEnabled(running or bool(self._cards))
-        for widget in (self.contrast, self.width, self.height, self.seed, self.variety):
+        for widget in (self.contrast, self.width, self.height, self.seed, self._fibres):
             widget.setEnabled(not running)
-        self._fibres.setEnabled(not running)
         self.copy.setEnabled(self._image is not None)
         if not self._cards:
             self.notices.say(
@@ -152,9 +143,8 @@ class MicrographDock(Dock):
             self.notices.say(str(error))
             return
         self.notices.start_anew()
-        seed, variety = self.seed.use(), self.variety.value()
-        device = preference("device", "auto")
-        self.making.start(lambda: micrograph(parameters, card, seed, variety, device))
+        seed, device = self.seed.use(), preference("device", "auto")
+        self.making.start(lambda: micrograph(parameters, card, seed, device))
 
     def _on_yielded(self, event: Any) -> None:
         if not isinstance(event, Partial):

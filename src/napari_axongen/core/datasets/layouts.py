@@ -78,7 +78,7 @@ def find_pairs(root: Path) -> Layout:
       ``NAME_seg-axonmyelin-manual`` or ``NAME_mask``, or both ``NAME_seg-axon`` and
       ``NAME_seg-myelin`` (with or without ``-manual``).
 
-    In the last two the animal is ``sub-XXX`` in the file's name, or what ``animals.csv`` (columns
+    In the last two the animal is ``sub-NAME`` in the file's name, or what ``animals.csv`` (columns
     ``image`` and ``animal``) says, else each image counts as a field of its own.
 
     Raises
@@ -152,7 +152,7 @@ def _plain(root: Path, kind: str, images: Stems, masks: Stems) -> Layout:
     if animals is None and lone:
         layout.notes.append(
             f"{lone} of {len(layout.pairs)} images name no animal and count as fields of their own;"
-            f" {ANIMALS} or sub-XXX in their names would keep those of an animal together."
+            f" {ANIMALS} or sub-NAME in their names would keep those of an animal together."
         )
     return check_names(layout, root)
 

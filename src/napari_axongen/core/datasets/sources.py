@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import run
 from napari_axongen.core.image import Image
+from napari_axongen.core.models.store import load_card
 
 from .labelled import LabelledImage, class_indices
 from .layouts import find_bids, find_pairs
+
+if TYPE_CHECKING:
+    from napari_axongen.core.surrogate.em_fields import EmField
 
 __all__ = [
     "LabelledImage",
@@ -83,15 +87,8 @@ def make_fields(
     from napari_axongen.core.surrogate.em_fields import em_field  # loads SciPy
 
     kind: Literal["tem", "sem"] = "tem" if contrast == "TEM" else "sem"
-    fields = (em_field((side, side), kind, seed=seed + index) for index in range(count))
-    return [
-        LabelledImage(
-            Image(field.image.astype(np.float32), "YX", field.pixel_size, f"field {index}"),
-            class_indices(field.classes),
-            f"sub-{index}",
-        )
-        for index, field in enumerate(fields)
-    ]
+    fields = [em_field((side, side), kind, seed=seed + index) for index in range(count)]
+    return _labelled(fields, "field {}", "sub-{}")
 
 
 def make_micrographs(
@@ -112,29 +109,40 @@ def make_micrographs(
         How many, and their rows and columns at the scale at which the translator works.
     seed
         Of layouts and renderings.
-    model, variety
-        As of `core.surrogate.em_images.EmRenderer.of`.
+    model
+        Name or file of a translator; ``auto``: one that makes this contrast.
+    variety
+        Of the brightness.
 
     Raises
     ------
     InputError
         There is no such translator, or none that makes this contrast.
     """
-    from napari_axongen.core.surrogate.em_images import EmRenderer  # loads torch
-    from napari_axongen.core.surrogate.em_layout import em_fibres, suited
+    from napari_axongen.core.surrogate.em_images import em_images_steps  # loads torch
+    from napari_axongen.core.surrogate.em_laws import suited
     from napari_axongen.core.surrogate.em_parameters import PRESETS
+    from napari_axongen.core.translators import model_file, translator_to
 
     kind: Literal["tem", "sem"] = "tem" if contrast == "TEM" else "sem"
-    renderer = EmRenderer.of(kind, model, variety=variety)
-    tissue = PRESETS[kind].model_copy(update={"width": side, "height": side})
-    parameters = suited(tissue, renderer.model.card.axon_diameter)
-    made = []
-    for index in range(count):
-        layout = em_fibres(parameters, seed, index)
-        grey = run(renderer.render(layout, parameters, seed, index))
-        image = Image(grey, "YX", layout.pixel_size, f"made{index:03d}")
-        made.append(LabelledImage(image, class_indices(layout.classes), f"sub-made{index:03d}"))
-    return made
+    name = translator_to(contrast) if model == "auto" else model
+    asked = {"width": side, "height": side, "variety": variety}
+    tissue = PRESETS[kind].model_copy(update=asked)
+    parameters = suited(tissue, load_card(model_file(name)).axon_diameter)
+    fields = run(em_images_steps(parameters, kind, count, seed, model=name))
+    return _labelled(fields, "made{:03d}", "sub-made{:03d}")
+
+
+def _labelled(fields: Iterable[EmField], name: str, animal: str) -> list[LabelledImage]:
+    """Fields as images, their names and animals by number."""
+    return [
+        LabelledImage(
+            Image(field.image.astype(np.float32), "YX", field.pixel_size, name.format(index)),
+            class_indices(field.classes),
+            animal.format(index),
+        )
+        for index, field in enumerate(fields)
+    ]
 
 
 def split_by_animal(

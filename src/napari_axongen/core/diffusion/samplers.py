@@ -20,15 +20,12 @@ _LEAST = 1e-12  # part of the image below which the solver's logarithms are infi
 
 
 class Sampler(ABC):
-    """One way back.
+    """One way back."""
 
-    Attributes
-    ----------
-    noisy
-        Whether `step` wants new noise.
-    """
-
-    noisy = False
+    @property
+    def noisy(self) -> bool:
+        """Whether `step` wants new noise."""
+        return False
 
     @abstractmethod
     def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
@@ -85,7 +82,10 @@ class _OnCourse(Sampler):
 class Ancestral(_OnCourse):
     """The reverse Markov chain, of the smaller variance (Ho et al. 2020, eq. 7 and alg. 2)."""
 
-    noisy = True
+    @property
+    def noisy(self) -> bool:
+        """It does."""
+        return True
 
     def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
         """See `Sampler.step`; the last step adds no noise."""
@@ -111,8 +111,8 @@ class Ddim(_OnCourse):
     eta: float = 0.0
 
     @property
-    def noisy(self) -> bool:  # type: ignore[override]
-        """Whether `step` wants new noise."""
+    def noisy(self) -> bool:
+        """Unless eta is 0."""
         return self.eta > 0
 
     def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:

@@ -224,7 +224,6 @@ def _recipe(
         "seed": seed,
         "count": count,
         "model": model and {"name": model.card.name, "sha256": model.sha256},
-        "variety": renderer and renderer.variety,
         "version": __version__,
     }
 

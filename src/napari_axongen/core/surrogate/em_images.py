@@ -13,7 +13,8 @@ from napari_axongen.core.rendering import Source, grey_levels, render_plane
 from napari_axongen.core.translators import Translator, load_translator, translator_to
 
 from .em_fields import EmField
-from .em_layout import EmLayout, em_fibres, median_diameter, shortfall
+from .em_laws import median_diameter
+from .em_layout import EmLayout, em_fibres, shortfall
 from .em_parameters import EmFibreParameters, Preset
 
 
@@ -27,18 +28,13 @@ class EmRenderer:
         The translator.
     device
         Where to compute.
-    variety
-        As of `TranslateParameters`.
     """
 
     model: Translator
     device: Device
-    variety: float = 1.0
 
     @classmethod
-    def of(
-        cls, contrast: Preset, model: str = "auto", device: str = "auto", variety: float = 1.0
-    ) -> EmRenderer:
+    def of(cls, contrast: Preset, model: str = "auto", device: str = "auto") -> EmRenderer:
         """Load a translator.
 
         Parameters
@@ -49,8 +45,6 @@ class EmRenderer:
             Name or file of a translator, or ``auto``: one that makes this contrast.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        variety
-            As of `TranslateParameters`.
 
         Raises
         ------
@@ -59,7 +53,7 @@ class EmRenderer:
         """
         chosen = choose_device(device)
         name = translator_to(contrast.upper()) if model == "auto" else model
-        return cls(load_translator(name, chosen), chosen, variety)
+        return cls(load_translator(name, chosen), chosen)
 
     def said(self) -> str:
         """A sentence on what is used."""
@@ -88,7 +82,7 @@ class EmRenderer:
             scale=self.scale(parameters),
             # not planes of one stack, which look alike, but specimens
             seed=int(np.random.SeedSequence((seed, index)).generate_state(1)[0]),
-            variety=self.variety,
+            variety=parameters.variety,
             device=self.device,
         )
         return image
@@ -102,15 +96,14 @@ def em_images_steps(
     first: int = 0,
     model: str = "auto",
     device: str = "auto",
-    variety: float = 1.0,
 ) -> Steps[list[EmField]]:
     """Make labelled electron micrographs in memory.
 
     Parameters
     ----------
     parameters
-        Of the layouts.
-    contrast, model, device, variety
+        Of the layouts and their looks.
+    contrast, model, device
         As of `EmRenderer.of`.
     count, seed, first
         Images ``first`` to ``first + count - 1`` of a seed.
@@ -124,7 +117,7 @@ def em_images_steps(
     InputError
         The parameters cannot be drawn, or as of `EmRenderer.of`.
     """
-    renderer = EmRenderer.of(contrast, model, device, variety)
+    renderer = EmRenderer.of(contrast, model, device)
     yield Notice(renderer.said())
     made = []
     for index in range(first, first + count):

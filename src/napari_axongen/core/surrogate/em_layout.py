@@ -12,20 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, gammaincinv, ndtr, ndtri
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import AXON, MYELIN
 
+from .em_laws import diameters, gratios
 from .em_packing import Floats, pack
 from .em_parameters import EmFibreParameters
 
 _CORNERS = 96
 _HARMONICS = np.arange(2, 6)
-_CUT = 0.001  # part of a law of diameters that is cut off on either side
-_GRATIOS = (0.2, 0.95)
 _LEAST_MEAN = 3.0  # px: mean axon below which a layout shows nothing
-_LEAST_AXON = 2.0
 _LEAST_SHEATH = 1.5
 _LEAST_GAP = 1.5
 _BLOCK = 64  # fibres drawn at a time
@@ -113,28 +110,6 @@ def em_fibres(parameters: EmFibreParameters, seed: int = 0, index: int = 0) -> E
     return _draw(fibres, filled, parameters)
 
 
-def median_diameter(parameters: EmFibreParameters) -> float:
-    """Median axon diameter, px, under the law of the parameters."""
-    p = parameters
-    return float(_diameters(p, p.diameter_mean, p.diameter_sd)(np.array([0.5]))[0])
-
-
-def suited(parameters: EmFibreParameters, axon_diameter: float | None) -> EmFibreParameters:
-    """The same fibres at the pixel size at which a translator works: nothing is enlarged then.
-
-    Parameters
-    ----------
-    parameters
-        What is laid out.
-    axon_diameter
-        Median axon diameter (px) that the translator knows; None: they stay as they are.
-    """
-    if not axon_diameter:
-        return parameters
-    size = parameters.pixel_size * median_diameter(parameters) / axon_diameter
-    return parameters.model_copy(update={"pixel_size": float(f"{size:.3g}")})
-
-
 def shortfall(layout: EmLayout, parameters: EmFibreParameters) -> str | None:
     """Say in a sentence that a layout fills less than was asked for; None if it does not."""
     if layout.filled >= parameters.fraction - _MISSED:
@@ -177,38 +152,6 @@ def check(parameters: EmFibreParameters, seed: int = 0, index: int = 0) -> None:
 # ---------------------------------------------------------------- sizes and outlines
 
 
-def _diameters(p: EmFibreParameters, mean: float, sd: float) -> Callable[[Floats], Floats]:
-    """Quantile function of the diameters in px, of uniform numbers in (0, 1)."""
-    mean, sd = mean / p.pixel_size, sd / p.pixel_size
-    if sd == 0:
-        return lambda u: np.full_like(u, mean)
-    if p.diameter_law == "lognormal":
-        spread = math.sqrt(math.log1p((sd / mean) ** 2))
-        centre = math.log(mean) - spread**2 / 2
-        low = float(ndtr((math.log(_LEAST_AXON) - centre) / spread))
-    else:
-        shape, scale = (mean / sd) ** 2, sd**2 / mean
-        low = float(gammainc(shape, _LEAST_AXON / scale))
-    low = max(low, _CUT)
-
-    def quantile(u: Floats) -> Floats:
-        u = low + (1 - _CUT - low) * u
-        if p.diameter_law == "lognormal":
-            return np.asarray(np.exp(centre + spread * ndtri(u)))
-        return np.asarray(scale * gammaincinv(shape, u))
-
-    return quantile
-
-
-def _gratios(p: EmFibreParameters, u: Floats) -> Floats:
-    """g-ratios of uniform numbers in (0, 1); the cut is symmetric, so the mean is kept."""
-    mean, sd = p.gratio_mean, p.gratio_sd
-    if sd == 0:
-        return np.full_like(u, mean)
-    tail = float(ndtr(-min(2.5, (mean - _GRATIOS[0]) / sd, (_GRATIOS[1] - mean) / sd)))
-    return np.asarray(mean + sd * ndtri(tail + (1 - 2 * tail) * u))
-
-
 def random_outline(
     rng: np.random.Generator, radius: float | Floats, roughness: float
 ) -> NDArray[np.float64]:
@@ -247,11 +190,11 @@ def _sheathed(rng: np.random.Generator, axon: Floats, gratio: Floats, roughness:
 
 def _place(rng: np.random.Generator, p: EmFibreParameters) -> tuple[_Fibres, float]:
     """Draw fibres and place them around the image; also the part of the area that they fill."""
-    law = _diameters(p, p.diameter_mean, p.diameter_sd)
-    bare = _diameters(p, p.unmyelinated_mean, p.unmyelinated_sd)
+    law = diameters(p, p.diameter_mean, p.diameter_sd)
+    bare = diameters(p, p.unmyelinated_mean, p.unmyelinated_sd)
     gap = max(p.gap / p.pixel_size, _LEAST_GAP)
     ends = np.array([0.0, 1.0])
-    thickest = law(ends)[1] / _gratios(p, ends)[0] + 2 * _LEAST_SHEATH
+    thickest = law(ends)[1] / gratios(p, ends)[0] + 2 * _LEAST_SHEATH
     if p.unmyelinated:
         thickest = max(thickest, bare(ends)[1])
     thickest *= 1 + 4 * p.roughness
@@ -285,7 +228,7 @@ def _draw_sizes(
     axons, sheaths, taken = [], [], 0.0
     while taken < area:
         axon = random_outline(rng, law(rng.random(_BLOCK)) / 2, p.roughness)
-        sheath = _sheathed(rng, axon, _gratios(p, rng.random(_BLOCK)), p.roughness)
+        sheath = _sheathed(rng, axon, gratios(p, rng.random(_BLOCK)), p.roughness)
         total = taken + math.pi * np.cumsum(np.mean(sheath**2, axis=1))
         enough = int(np.searchsorted(total, area)) + 1
         axons.append(axon[:enough])

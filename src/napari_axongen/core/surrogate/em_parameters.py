@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_axongen.core.image import PIXEL_SIZE_RANGE
+from napari_axongen.core.parameters import variety_field
 
 DiameterLaw: TypeAlias = Literal["lognormal", "gamma"]
 Preset: TypeAlias = Literal["tem", "sem"]
@@ -29,7 +30,10 @@ def _side(title: str, description: str) -> Any:
 
 
 class EmFibreParameters(BaseModel):
-    """What a layout of myelinated fibres is drawn from; the defaults are the preset ``tem``."""
+    """What a layout of myelinated fibres is drawn from; the defaults are the preset ``tem``.
+
+    ``variety`` is of the micrograph that a translator makes of it, not of the layout.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -108,6 +112,7 @@ class EmFibreParameters(BaseModel):
         "As the axon diameter SD, for axons without myelin.",
         unit="um",
     )
+    variety: float = variety_field(1.0)
 
 
 PRESETS: Mapping[Preset, EmFibreParameters] = {

@@ -1,12 +1,16 @@
-"""What every task begins with, and does at each step."""
+"""What every task begins with, does at each step, and ends with."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.models.card import Card
 from napari_axongen.core.networks import TileExactNetwork, build
+from napari_axongen.core.segmentation import CLASSES
 
 from .recipe import AnyRecipe
 
@@ -31,3 +35,31 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
+
+
+def run_card(
+    recipe: AnyRecipe, history: list[dict[str, float]], training: dict[str, Any], **more: Any
+) -> Card:
+    """Card of what a run made.
+
+    Parameters
+    ----------
+    recipe, history
+        Of the run; the last validation is its metrics.
+    training
+        What the task says of it, beside the recipe.
+    more
+        Other fields of the card.
+    """
+    return Card(
+        name=recipe.name,
+        title=recipe.title,
+        description=recipe.description,
+        task=recipe.task,
+        contrast=recipe.contrast,
+        network=recipe.network,
+        classes=list(CLASSES),
+        training={"recipe": recipe.model_dump(mode="json"), **training},
+        metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
+        **more,
+    )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_axongen.core.datasets.augment import Augmentation
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import NAME_PATTERN
+from napari_axongen.core.parameters import variety_field
 
 
 class _Section(BaseModel):
@@ -49,7 +50,7 @@ class MadeData(_Section):
     model: str = Field("auto", title="Translator", description="Its name or file.")
     count: int = Field(ge=1, title="Images")
     side: int = Field(512, ge=64, title="Side", description="Rows and columns of an image.")
-    variety: float = Field(2.0, ge=0, le=3, title="Variety", description="Of brightness.")
+    variety: float = variety_field(2.0)
     seed: int = Field(0, ge=0, title="Seed")
 
 

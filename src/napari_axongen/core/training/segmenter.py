@@ -26,13 +26,12 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
 from napari_axongen.core.matching import median_axon_diameter
-from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import load_network, save_model
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
 
 from .averaging import follow_weights
-from .building import descend, recipe_network
+from .building import descend, recipe_network, run_card
 from .losses import segmentation_loss
 from .planes import draw, plane_at
 from .recipe import BidsData, Recipe
@@ -100,26 +99,19 @@ class SegmentationTask:
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged weights with their card."""
-        recipe = self.recipe
-        data = recipe.data
-        card = Card(
-            name=recipe.name,
-            title=recipe.title,
-            description=recipe.description,
-            task="segmentation",
-            contrast=recipe.contrast,
-            network=recipe.network,
-            classes=list(CLASSES),
-            pixel_size=recipe.pixel_size,
+        data = self.recipe.data
+        training = {
+            "images": len(self.planes),
+            "validation": sorted({image.animal for image in self.held_out}),
+            "licence": data.licence if isinstance(data, BidsData) else "made by this package",
+            "device": self.device.torch.type,
+        }
+        card = run_card(
+            self.recipe,
+            history,
+            training,
+            pixel_size=self.recipe.pixel_size,
             axon_diameter=round(self.axon_diameter, 2),
-            training={
-                "recipe": recipe.model_dump(mode="json"),
-                "images": len(self.planes),
-                "validation": sorted({image.animal for image in self.held_out}),
-                "licence": data.licence if isinstance(data, BidsData) else "made by this package",
-                "device": self.device.torch.type,
-            },
-            metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
         )
         save_model(path, self.modules["average"], card)
 

@@ -8,14 +8,14 @@ shade, standardised, while it learns to make that image; later it is given noise
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from napari_axongen.core.conditioning import CLASS_COUNT
+from napari_axongen.core.conditioning import CLASS_COUNT, one_hot
 
 from .planes import Plane, middle
 
@@ -53,13 +53,15 @@ class Shading:
         -------
         (2, H, W): over tens of pixels, and what differs from that over some
         """
-        part = _one_hot(classes)
+        part = one_hot(classes[None])[0]
         residual = (grey - (self.usual.view(-1, 1, 1) * part).sum(0)) * part
         stacked = torch.cat([residual, part])[None]
-        pooled = functional.avg_pool2d(stacked, _POOL, ceil_mode=True)
+        pooled = functional.avg_pool2d(stacked, _POOL, ceil_mode=True).numpy()
         found = []
         for sigma in _SIGMAS:
-            smooth = _smooth(pooled, sigma / _POOL)
+            width = (0, 0, sigma / _POOL, sigma / _POOL)
+            filtered = ndimage.gaussian_filter(pooled, width, mode="nearest", truncate=3)
+            smooth = torch.from_numpy(filtered)
             mean = smooth[:, :CLASS_COUNT] / (smooth[:, CLASS_COUNT:] + _PRIOR)
             wide = functional.interpolate(mean, scale_factor=_POOL, mode="bilinear")
             wide = wide[0, :, : grey.shape[0], : grey.shape[1]]
@@ -71,27 +73,10 @@ class Shading:
 
 def _by_class(values: Tensor, classes: Tensor) -> Tensor:
     """Mean (..., 3) of values (..., H, W) in each class; NaN where there is none of it."""
-    part = _one_hot(classes)
+    part = one_hot(classes[None])[0]
     return (values[..., None, :, :] * part).sum((-2, -1)) / part.sum((1, 2))
 
 
 def _over_images(found: list[Tensor]) -> Tensor:
     """Mean of what images say; of a class that no image has, any number."""
     return torch.stack(found).nanmean(0).nan_to_num(1.0)
-
-
-def _one_hot(classes: Tensor) -> Tensor:
-    """(3, H, W)."""
-    return functional.one_hot(classes.long(), CLASS_COUNT).movedim(-1, 0).float()
-
-
-def _smooth(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian filter of (1, C, H, W)."""
-    reach = math.ceil(3 * sigma)
-    places = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    kernel = torch.exp(-(places**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
-    planes = x.transpose(0, 1)
-    for weights, sides in ((kernel, (0, 0, reach, reach)), (kernel.mT, (reach, reach, 0, 0))):
-        planes = functional.conv2d(functional.pad(planes, sides, mode="replicate"), weights)
-    return planes.transpose(0, 1)

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_axongen.core.conditioning import (
     CLASS_COUNT,
@@ -28,6 +27,7 @@ from napari_axongen.core.conditioning import (
     from_output,
     gradients,
     noise_window,
+    one_hot,
     to_output,
 )
 from napari_axongen.core.datasets.augment import Augmentation, random_crop, vary_greys
@@ -47,7 +47,7 @@ from .adversarial import (
     low_pass,
 )
 from .averaging import follow_weights
-from .building import descend, recipe_network
+from .building import descend, recipe_network, run_card
 from .losses import segmentation_loss
 from .planes import Planes, draw, load_planes, told_of
 from .recipe import TranslationRecipe
@@ -136,8 +136,8 @@ class TranslationTask:
         """
         half = len(batch.real)
         shown = torch.from_numpy(rng.random(half) < 0.5).to(made.device)
-        one_hot = functional.one_hot(batch.classes, CLASS_COUNT).movedim(-1, 1).to(made)
-        mask = one_hot * torch.cat([shown, torch.zeros_like(shown)]).view(-1, 1, 1, 1)
+        shown = torch.cat([shown, torch.zeros_like(shown)]).view(-1, 1, 1, 1)
+        mask = one_hot(batch.classes) * shown
         key = int(rng.integers(2**62))  # pairs are changed alike
         real = torch.cat([batch.real, mask[:half]], 1)
         fake = torch.cat([made, mask], 1)
@@ -280,23 +280,16 @@ def translator_card(
     history: list[dict[str, float]],
 ) -> Card:
     """Card of a translator that was trained by a recipe."""
-    training: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json"),
+    training = {
         "images": len(targets.train),
         "licence": sorted({recipe.data.licence, recipe.sources.licence}),
         "device": device,
     }
-    return Card(
-        name=recipe.name,
-        title=recipe.title,
-        description=recipe.description,
-        task="translation",
-        contrast=recipe.contrast,
+    return run_card(
+        recipe,
+        history,
+        training,
         source=recipe.source,
-        network=recipe.network,
-        classes=list(CLASSES),
         axon_diameter=recipe.axon_diameter,
         grey_range=targets.grey_range,
-        training=training,
-        metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
     )
