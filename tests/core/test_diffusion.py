@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from napari_axongen.core.diffusion import (
     Course,
     Ddim,
     DpmSolver,
+    Flow,
     FlowEuler,
     Prediction,
     Sampler,
     Schedule,
+    process,
 )
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
@@ -252,7 +255,8 @@ def test_the_flow_is_that_of_diffusers(count: int) -> None:
     def velocity(x: Tensor, level: float) -> Tensor:
         return x - 0.7 * torch.tanh(x.roll(1, -1)) + 0.1 * level
 
-    sampler = FlowEuler.of(count)
+    sampler = Flow().way("euler", count).sampler
+    assert isinstance(sampler, FlowEuler)
     theirs = diffusers.FlowMatchEulerDiscreteScheduler()
     theirs.set_timesteps(sigmas=list(sampler.levels[:-1]))
     x = other = normal(9)
@@ -302,7 +306,8 @@ def test_with_the_exact_network_every_sampler_lands_on_the_distribution(
 
 
 def test_with_the_exact_network_the_flow_lands_on_the_distribution() -> None:
-    sampler = FlowEuler.of(200)
+    sampler = Flow().way("euler", 200).sampler
+    assert isinstance(sampler, FlowEuler)
     x = normal(0, (40_000,))
     for index, s in enumerate(sampler.levels[:-1]):
         spread = (1 - s) ** 2 * DEVIATION**2 + s**2
@@ -326,8 +331,47 @@ def test_an_inverted_image_comes_back_the_better_the_finer_the_steps() -> None:
     assert errors[1] < errors[0] / 10  # of first order
 
 
-def test_a_course_can_be_joined_on_the_way() -> None:
-    course = Schedule.linear().course(10)
-    rest = course.last(3)
-    assert rest.told == course.told[-3:]
-    assert torch.equal(rest.kept, course.kept[-4:])
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_a_course_begins_where_it_is_told_to(strength: float) -> None:
+    schedule = Schedule.linear()
+    course = schedule.course(10, strength=strength)
+    assert course.told[0] == 1000 * strength - 1
+    assert len(course) == 10
+    assert course.told[-1] == 100 * strength - 1
+    assert torch.equal(course.kept[:-1], schedule.kept[list(course.told)])
+
+
+def test_a_process_returns_an_image_by_what_it_asks_of_the_network() -> None:
+    """A network that knows the image brings any process back to it, from any strength."""
+    image = normal(3, (2, 1, 8, 8))
+    for objective in ("velocity", "flow", "noise"):
+        ours = process(objective)
+        for name, strength in product(ours.samplers, (1.0, 0.5)):
+            way = ours.way(name, 8, strength)
+            noise = normal(4, image.shape)
+            x = way.image * image + way.noise * noise
+            levels = torch.full((2,), way.told[0])
+            assert torch.allclose(x, ours.noised(image, noise, levels), atol=1e-5)
+            for index, level in enumerate(way.told):
+                at = torch.full((2,), level)
+                kept = ours.noised(image, torch.zeros_like(image), at)
+                come = ours.noised(torch.zeros_like(image), torch.ones_like(image), at)
+                seen = (x - kept) / come
+                assert torch.allclose(ours.told(at), at, atol=1e-6)
+                new = normal(index, image.shape) if way.sampler.noisy else None
+                x = way.sampler.step(ours.target(image, seen, at), x, index, new)
+            assert torch.allclose(x, image, atol=2e-3), (objective, name)
+
+
+def test_the_weights_of_velocities_neither_forget_noise_nor_dwell_on_detail() -> None:
+    weights = process("velocity").weights(torch.tensor([1.0, 0.5, 0.01]))
+    assert weights[0] == 1
+    assert 0 < weights[2] < 0.05
+    assert (process("flow").weights(torch.tensor([1.0, 0.01])) == 1).all()
+
+
+def test_a_sampler_of_another_process_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a schedule"):
+        process("flow").way("dpm++", 4)
+    with pytest.raises(ValueError, match="rectified flows"):
+        process("velocity").way("euler", 4)

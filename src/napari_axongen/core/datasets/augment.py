@@ -20,6 +20,12 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    whole_pixels: bool = Field(
+        False,
+        title="Whole pixels",
+        description="Crops are mirrored and turned by quarters alone, without interpolation, which "
+        "would blur them; zoom and stretch are not used.",
+    )
     zoom: float = Field(
         0.35, ge=0, le=2, title="Zoom", description="Range of the logarithm of the magnification."
     )
@@ -65,6 +71,9 @@ def random_crop(
     -------
     (1, side, side) float32 image and (side, side) int64 classes
     """
+    if amount.whole_pixels:
+        x, truth = _whole_pixels(image, classes, side, rng)
+        return vary_greys(x[None, None], amount, rng)[0], truth.long()
     grid = _random_grid(image.shape, side, amount, rng)
     x = functional.grid_sample(
         image[None, None], grid, mode="bilinear", padding_mode="reflection", align_corners=False
@@ -77,6 +86,21 @@ def random_crop(
         align_corners=False,
     )
     return vary_greys(x, amount, rng)[0], y[0, 0].long()
+
+
+def _whole_pixels(
+    image: Tensor, classes: Tensor, side: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """A square out of an image and its classes, mirrored and turned; reflected if that is small."""
+    both = torch.stack([image, classes.to(image.dtype)])
+    missing = [max(0, side - length) for length in image.shape]
+    both = functional.pad(both, (0, missing[1], 0, missing[0]), mode="reflect")
+    row, column = (rng.integers(length - side + 1) for length in both.shape[1:])
+    both = both[:, row : row + side, column : column + side]
+    if rng.random() < 0.5:
+        both = both.flip(-1)
+    x, truth = both.rot90(int(rng.integers(4)), (-2, -1)).contiguous()
+    return x, truth
 
 
 def _random_grid(

@@ -1,5 +1,6 @@
 """Denoising diffusion: how images become noise, and the ways back."""
 
+from .process import Flow, Process, SamplerName, Scheduled, Way, process
 from .samplers import Ancestral, Ddim, DpmSolver, FlowEuler, Sampler
 from .schedules import Course, Prediction, Schedule
 
@@ -8,8 +9,14 @@ __all__ = [
     "Course",
     "Ddim",
     "DpmSolver",
+    "Flow",
     "FlowEuler",
     "Prediction",
+    "Process",
     "Sampler",
+    "SamplerName",
     "Schedule",
+    "Scheduled",
+    "Way",
+    "process",
 ]

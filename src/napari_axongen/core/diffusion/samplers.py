@@ -170,11 +170,6 @@ class FlowEuler(Sampler):
 
     levels: tuple[float, ...]
 
-    @classmethod
-    def of(cls, count: int, start: float = 1.0) -> FlowEuler:
-        """``count`` equal steps from level ``start``."""
-        return cls(tuple(start * (1 - k / count) for k in range(count + 1)))
-
     def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
         """See `Sampler.step`."""
         return x + (self.levels[index + 1] - self.levels[index]) * made

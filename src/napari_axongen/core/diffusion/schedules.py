@@ -76,7 +76,7 @@ class Schedule:
         kept = self.kept.to(like.device)[steps].view(-1, *[1] * (like.ndim - 1))
         return kept.sqrt().to(like.dtype), (1 - kept).sqrt().to(like.dtype)
 
-    def course(self, count: int, spacing: Spacing = "trailing") -> Course:
+    def course(self, count: int, spacing: Spacing = "trailing", strength: float = 1.0) -> Course:
         """A way back from noise in ``count`` calls of the network.
 
         Parameters
@@ -86,13 +86,16 @@ class Schedule:
         spacing
             ``leading``: counted from 0, so that the last steps of T are never seen; ``trailing``:
             counted from T (Lin et al. 2024, table 2).
+        strength
+            Part of T at which it begins: from an image that was noised so far (SDEdit, Meng et al.
+            2022).
 
         Raises
         ------
         ValueError
             There are not that many steps.
         """
-        total = len(self)
+        total = round(len(self) * strength)
         if not 1 <= count <= total:
             raise ValueError(f"{count} steps were asked for; the schedule has 1 to {total}")
         if spacing == "leading":
@@ -120,10 +123,6 @@ class Course:
 
     def __len__(self) -> int:
         return len(self.told)
-
-    def last(self, count: int) -> Course:
-        """Its last calls alone: from an image that was noised so far (SDEdit, Meng et al. 2022)."""
-        return Course(self.told[-count:], self.kept[-count - 1 :])
 
     def reversed(self) -> Course:
         """From the image to its noise (Song et al. 2021, section 4.3).

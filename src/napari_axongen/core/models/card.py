@@ -22,6 +22,21 @@ def package_version() -> str:
         return "unknown"
 
 
+class Looks(BaseModel):
+    """Grey values of a microscope's images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    grey_range: tuple[float, float] = Field(
+        title="Grey range", description="Usual 1st and 99th percentile, 0 to 255."
+    )
+    quantiles: list[float] = Field(
+        min_length=2,
+        title="Quantiles",
+        description="Equally spaced, lowest first; of that range, which is 0 to 1.",
+    )
+
+
 class Card(BaseModel):
     """Card of one model.
 
@@ -33,7 +48,7 @@ class Card(BaseModel):
     name: str = Field(pattern=NAME_PATTERN, title="Name")
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
-    task: Literal["segmentation", "translation"] = Field("segmentation", title="Task")
+    task: Literal["segmentation", "translation", "diffusion"] = Field("segmentation", title="Task")
     contrast: Literal["TEM", "SEM"] | None = Field(
         None,
         title="Contrast",
@@ -47,6 +62,11 @@ class Card(BaseModel):
         title="Grey range",
         description="Of a translator: usual 1st and 99th percentile of the images that it makes, "
         "0 to 255.",
+    )
+    looks: dict[Literal["TEM", "SEM"], Looks] = Field(
+        default_factory=dict,
+        title="Looks",
+        description="Of a denoiser: the microscopes whose images it makes.",
     )
     network: dict[str, Any] = Field(
         title="Network", description="Name and arguments, as `core.networks.build` takes them."

@@ -14,11 +14,13 @@ from typing import Any
 
 from .base import TileExactNetwork, fold_batch_norm
 from .classic import ClassicDiscriminator, ClassicGenerator
+from .denoiser import DOMAINS, Denoiser
 from .translator import Translator
 from .unet import UNet
 
 NETWORKS: dict[str, type[TileExactNetwork]] = {
     "classic": ClassicGenerator,
+    "denoiser": Denoiser,
     "translator": Translator,
     "unet": UNet,
 }
@@ -43,9 +45,11 @@ def build(network: Mapping[str, Any]) -> TileExactNetwork:
 
 
 __all__ = [
+    "DOMAINS",
     "NETWORKS",
     "ClassicDiscriminator",
     "ClassicGenerator",
+    "Denoiser",
     "TileExactNetwork",
     "Translator",
     "UNet",

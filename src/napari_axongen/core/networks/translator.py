@@ -42,7 +42,7 @@ class Translator(TileExactNetwork):
             raise TypeError("channels needs at least one level of at least one channel")
         levels = len(channels)
         self.stride = 2**levels
-        self.receptive_radius = _receptive_radius(levels)
+        self.receptive_radius = receptive_radius(levels)
         # Peak of one call: at half resolution the upsampled map, the skip and their concatenation.
         finest = channels[0] + (channels[1] if levels > 1 else 0)
         self.bytes_per_pixel = 4 * (2 * finest // 4 + _FULL + _HEAD + in_channels)
@@ -88,7 +88,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def _receptive_radius(levels: int) -> int:
+def receptive_radius(levels: int) -> int:
     """How far from a pixel the network looks, in pixels: exact, for the worst place."""
     reach = 0
     for pixel in range(2**levels):

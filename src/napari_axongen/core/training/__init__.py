@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from .loop import train_steps
-from .recipe import AnyRecipe, Recipe, TranslationRecipe, load_recipe
+from .recipe import AnyRecipe, DiffusionRecipe, Recipe, TranslationRecipe, load_recipe
 
-__all__ = ["AnyRecipe", "Recipe", "TranslationRecipe", "load_recipe", "train_steps"]
+__all__ = [
+    "AnyRecipe",
+    "DiffusionRecipe",
+    "Recipe",
+    "TranslationRecipe",
+    "load_recipe",
+    "train_steps",
+]

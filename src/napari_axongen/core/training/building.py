@@ -37,6 +37,11 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
+def plateau(step: int, steps: int, warm_up: int) -> float:
+    """Part of the learning rate: a rise, a plateau, and over the last third a fall to zero."""
+    return min(1.0, (step + 1) / (warm_up + 1), 3 * (steps - step) / steps)
+
+
 def run_card(
     recipe: AnyRecipe, history: list[dict[str, float]], training: dict[str, Any], **more: Any
 ) -> Card:
@@ -56,7 +61,6 @@ def run_card(
         title=recipe.title,
         description=recipe.description,
         task=recipe.task,
-        contrast=recipe.contrast,
         network=recipe.network,
         classes=list(CLASSES),
         training={"recipe": recipe.model_dump(mode="json"), **training},

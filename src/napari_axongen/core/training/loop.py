@@ -18,7 +18,7 @@ from napari_axongen.core.files import atomic_path
 from napari_axongen.core.models.store import RUN_MODEL
 
 from .checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
-from .recipe import AnyRecipe, TranslationRecipe
+from .recipe import AnyRecipe, DiffusionRecipe, Recipe
 
 
 class Task(Protocol):
@@ -136,14 +136,17 @@ def train_steps(
 ) -> Steps[Path]:
     """Train what a recipe describes: see `train`."""
     from .classic import ClassicTask  # a task knows the loop, not the loop its tasks
+    from .denoiser import DiffusionTask
     from .segmenter import SegmentationTask
     from .translator import TranslationTask
 
     chosen = choose_device(device)
     yield Notice(f"Training {recipe.name} on {chosen.reason}.")
     task: Task
-    if not isinstance(recipe, TranslationRecipe):
+    if isinstance(recipe, Recipe):
         task = SegmentationTask(recipe, chosen)
+    elif isinstance(recipe, DiffusionRecipe):
+        task = DiffusionTask(recipe, chosen)
     elif recipe.network.get("name") == "classic":
         task = ClassicTask(recipe, chosen)
     else:

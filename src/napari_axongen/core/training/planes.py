@@ -12,12 +12,16 @@ from torch.nn import functional
 
 from napari_axongen.core.conditioning import Ranks, condition, gradients, noise_window
 from napari_axongen.core.datasets import LabelledImage, data_folder, load_dataset, split_by_animal
+from napari_axongen.core.datasets.augment import Augmentation, vary_greys
 from napari_axongen.core.datasets.scaling import rescale, scale_to
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.image import intensity_range
 
 if TYPE_CHECKING:
     from .recipe import Animals
+
+VARIED = Augmentation(noise=0.08, blur=1.0)
+"""How the grey values are varied that structures are taken from."""
 
 _LOOK = 640  # side, in working pixels, of the part of a held-out image that is looked at
 
@@ -94,6 +98,23 @@ def middle(plane: Plane) -> Plane:
         for n in plane.classes.shape
     )
     return Plane(plane.grey[rows, columns], plane.classes[rows, columns])
+
+
+def rough_structure(grey: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    """Structure (1, n, h, w) of a crop (1, h, w), so varied that only what is robust is learnt.
+
+    Parameters
+    ----------
+    grey
+        Normalised grey values.
+    most
+        Highest deviation of the noise that is added to the ranks.
+    """
+    x = gradients(vary_greys(grey[None], VARIED, rng))
+    structure = Ranks.of(x).apply(x)
+    deviation = rng.uniform(0, most)
+    added = rng.standard_normal(structure.shape, dtype=np.float32)
+    return (structure + deviation * torch.from_numpy(added)).clamp(-1, 1)
 
 
 def told_of(plane: Plane, stride: int) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import NAME_PATTERN
 from napari_axongen.core.parameters import variety_field
 
+Contrast: TypeAlias = Literal["TEM", "SEM"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +76,6 @@ class BaseRecipe(_Section):
     name: str = Field(pattern=NAME_PATTERN, title="Name of the model")
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
-    contrast: Literal["TEM", "SEM"]
     network: dict[str, Any] = Field(title="Network", description="Name and arguments.")
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation
@@ -89,6 +90,7 @@ class Recipe(BaseRecipe):
     """One training run of a segmenter."""
 
     task: Literal["segmentation"] = "segmentation"
+    contrast: Contrast
     start: str | None = Field(
         None,
         title="Start",
@@ -145,7 +147,8 @@ class TranslationRecipe(BaseRecipe):
     """One training run of a translator, by a conditional GAN."""
 
     task: Literal["translation"]
-    source: Literal["TEM", "SEM"]
+    contrast: Contrast
+    source: Contrast
     axon_diameter: float = Field(
         gt=0, title="Working scale", json_schema_extra={"unit": "px"},
         description="Images are brought to this median axon diameter.",
@@ -161,8 +164,33 @@ class TranslationRecipe(BaseRecipe):
     )
 
 
-AnyRecipe: TypeAlias = Recipe | TranslationRecipe
-_KINDS: dict[str, type[AnyRecipe]] = {"segmentation": Recipe, "translation": TranslationRecipe}
+class DenoiserConditions(Conditions):
+    """How often a denoiser is trained with which parts of what it may be told."""
+
+    nothing: float = Field(0.1, ge=0, title="Neither")
+    domain: float = Field(
+        0.1, ge=0, le=1, title="No domain", description="Chance that the microscope is not told."
+    )
+
+
+class DiffusionRecipe(BaseRecipe):
+    """One training run of a denoiser."""
+
+    task: Literal["diffusion"]
+    axon_diameter: float = Field(
+        gt=0, title="Working scale", json_schema_extra={"unit": "px"},
+        description="Images are brought to this median axon diameter.",
+    )  # fmt: skip
+    data: dict[Contrast, Animals] = Field(title="Images of each contrast", min_length=1)
+    conditions: DenoiserConditions = DenoiserConditions()
+
+
+AnyRecipe: TypeAlias = Recipe | TranslationRecipe | DiffusionRecipe
+_KINDS: dict[str, type[AnyRecipe]] = {
+    "segmentation": Recipe,
+    "translation": TranslationRecipe,
+    "diffusion": DiffusionRecipe,
+}
 
 
 def load_recipe(path: Path | str) -> AnyRecipe:

@@ -110,6 +110,7 @@ class SegmentationTask:
             self.recipe,
             history,
             training,
+            contrast=self.recipe.contrast,
             pixel_size=self.recipe.pixel_size,
             axon_diameter=round(self.axon_diameter, 2),
         )

@@ -22,15 +22,13 @@ from torch import Tensor, nn
 from napari_axongen.core.conditioning import (
     CLASS_COUNT,
     SHADES,
-    Ranks,
     condition,
     from_output,
-    gradients,
     noise_window,
     one_hot,
     to_output,
 )
-from napari_axongen.core.datasets.augment import Augmentation, random_crop, vary_greys
+from napari_axongen.core.datasets.augment import random_crop, vary_greys
 from napari_axongen.core.device import Device
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.models.card import Card
@@ -47,9 +45,9 @@ from .adversarial import (
     low_pass,
 )
 from .averaging import follow_weights
-from .building import descend, recipe_network, run_card
+from .building import descend, plateau, recipe_network, run_card
 from .losses import segmentation_loss
-from .planes import Planes, draw, load_planes, told_of
+from .planes import VARIED, Planes, draw, load_planes, rough_structure, told_of
 from .recipe import TranslationRecipe
 from .shading import Shading
 
@@ -108,7 +106,7 @@ class TranslationTask:
         setting = self.recipe.optimisation
         for name in ("generator", "discriminator"):
             for group in self.optimisers[name].param_groups:
-                group["lr"] = setting.learning_rate * _rate(step, setting.steps, setting.warm_up)
+                group["lr"] = setting.learning_rate * plateau(step, setting.steps, setting.warm_up)
         rng = np.random.default_rng((self.recipe.seed, step))
         batch = self._batch(rng)
         losses = {}
@@ -150,7 +148,7 @@ class TranslationTask:
     def _train_critic(self, batch: _Batch, rng: np.random.Generator) -> float:
         """One step of the segmenter on the target's images, their grey values varied."""
         self.modules["critic"].train()
-        x = torch.cat([vary_greys(from_output(x[None]).cpu(), _VARIED, rng) for x in batch.real])
+        x = torch.cat([vary_greys(from_output(x[None]).cpu(), VARIED, rng) for x in batch.real])
         logits = self._run("critic", x.to(batch.real))
         loss = segmentation_loss(logits.float(), batch.classes[: len(batch.real)])
         descend(self.optimisers["critic"], loss)
@@ -233,11 +231,7 @@ class TranslationTask:
             noise[0, :SHADES] = self.shading.shades(grey[0], classes)
         structure = None
         if kind != 1:
-            x = gradients(vary_greys(grey[None], _VARIED, rng))
-            structure = Ranks.of(x).apply(x)
-            deviation = rng.uniform(0, odds.noise)
-            added = rng.standard_normal(structure.shape, dtype=np.float32)
-            structure = (structure + deviation * torch.from_numpy(added)).clamp(-1, 1)
+            structure = rough_structure(grey, odds.noise, rng)
         return condition(mask, structure, noise)
 
     # ------------------------------------------------------------ judging, saving
@@ -264,15 +258,6 @@ class TranslationTask:
         save_model(path, self.modules["average"], card, "float16")
 
 
-_VARIED = Augmentation(noise=0.08, blur=1.0)
-"""How the grey values are varied that the critic learns on and that structures are taken from."""
-
-
-def _rate(step: int, steps: int, warm_up: int) -> float:
-    """Part of the learning rate: a rise, a plateau, and over the last third a fall to zero."""
-    return min(1.0, (step + 1) / (warm_up + 1), 3 * (steps - step) / steps)
-
-
 def translator_card(
     recipe: TranslationRecipe,
     targets: Planes,
@@ -289,6 +274,7 @@ def translator_card(
         recipe,
         history,
         training,
+        contrast=recipe.contrast,
         source=recipe.source,
         axon_diameter=recipe.axon_diameter,
         grey_range=targets.grey_range,

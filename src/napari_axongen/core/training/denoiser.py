@@ -1,0 +1,169 @@
+"""Training a denoiser: one network for both microscopes, with and without what it may be told.
+
+It learns from each microscope's images alone, told their own masks and structures (`conditioning`),
+either of which may be left out, as may the microscope. To translate is then to tell it the source's
+mask and structure, and the target's microscope.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_axongen.core.conditioning import condition, to_output
+from napari_axongen.core.datasets.augment import random_crop
+from napari_axongen.core.device import Device
+from napari_axongen.core.diffusion import process
+from napari_axongen.core.models.card import Looks
+from napari_axongen.core.models.store import save_model
+from napari_axongen.core.networks import DOMAINS, Denoiser
+
+from .averaging import follow_weights
+from .building import descend, plateau, recipe_network, run_card
+from .planes import Planes, draw, load_planes, rough_structure
+from .recipe import DiffusionRecipe
+
+_QUANTILES = 33
+_LEVELS = 16  # at which a held-out image is judged
+
+
+class DiffusionTask:
+    """A denoiser; the shipped weights are their moving average.
+
+    Parameters
+    ----------
+    recipe
+        Its data is read and brought to the working scale here.
+    device
+        Where to train.
+    """
+
+    def __init__(self, recipe: DiffusionRecipe, device: Device) -> None:
+        self.recipe, self.device = recipe, device
+        network = recipe_network(recipe)
+        assert isinstance(network, Denoiser)
+        self.network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
+        self.average: Denoiser = copy.deepcopy(self.network).eval()
+        self.modules: dict[str, nn.Module] = {"network": self.network, "average": self.average}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "network": torch.optim.AdamW(
+                network.parameters(), weight_decay=recipe.optimisation.weight_decay
+            )
+        }
+        self.process = process(network.objective)
+        self.data = {
+            name: load_planes(animals, recipe.axon_diameter)
+            for name, animals in recipe.data.items()
+        }
+
+    def step(self, step: int) -> dict[str, float]:
+        """One step of AdamW on the batch of this step, and of the moving average."""
+        setting = self.recipe.optimisation
+        for group in self.optimisers["network"].param_groups:
+            group["lr"] = setting.learning_rate * plateau(step, setting.steps, setting.warm_up)
+        rng = np.random.default_rng((self.recipe.seed, step))
+        images, told, domains = self._batch(rng)
+        count = len(images)
+        # one of each part of the levels: steadier than by chance
+        levels = torch.from_numpy((rng.permutation(count) + rng.random(count)) / count).float()
+        loss = self._loss(self.network, images, told, domains, levels, rng)
+        descend(self.optimisers["network"], loss)
+        follow_weights(self.average, self.network, step, setting.average)
+        return {"loss": loss.item()}
+
+    def _loss(
+        self,
+        network: Denoiser,
+        images: Tensor,
+        told: Tensor,
+        domains: Tensor,
+        levels: Tensor,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """Weighted squared error; ``told`` is the condition without the noisy image."""
+        noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
+        device = self.device.torch
+        images, noise, levels = (x.to(device) for x in (images, noise, levels))
+        images = (images - network.centre) / network.spread
+        noisy = self.process.noised(images, noise, levels)
+        x = torch.cat([told.to(device), noisy], 1)
+        x = x.contiguous(memory_format=self.device.memory_format)
+        with self.device.mixed_precision():
+            made = network(x, self.process.told(levels), domains.to(device))
+        errors = (made.float() - self.process.target(images, noise, levels)).square()
+        loss: Tensor = (errors.mean((1, 2, 3)) * self.process.weights(levels)).mean()
+        return loss
+
+    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (n, 1, s, s), what is told of them, and their domains (n,)."""
+        setting, odds = self.recipe.optimisation, self.recipe.conditions
+        images, told, domains = [], [], []
+        for index in range(setting.batch):
+            name = list(self.data)[index % len(self.data)]
+            plane = draw(self.data[name].train, rng)
+            x, truth = random_crop(
+                plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng
+            )
+            images.append(to_output(x))
+            told.append(self._told(x, truth, rng))
+            domains.append(0 if rng.random() < odds.domain else DOMAINS.index(name))
+        return torch.stack(images), torch.cat(told), torch.tensor(domains)
+
+    def _told(self, grey: Tensor, classes: Tensor, rng: np.random.Generator) -> Tensor:
+        """The condition (1, n, s, s) of a crop, some of it left out, without the noisy image."""
+        odds = self.recipe.conditions
+        chances = np.array([odds.both, odds.mask, odds.structure, odds.nothing])
+        kind = rng.choice(4, p=chances / chances.sum())
+        mask = classes[None] if kind in (0, 1) else None
+        structure = rough_structure(grey, odds.noise, rng) if kind in (0, 2) else None
+        return condition(mask, structure, grey.new_zeros(1, 0, *grey.shape[1:]))
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """The loss on held-out images, told their masks, over fixed levels and noise."""
+        scores = {}
+        for name, planes in self.data.items():
+            losses = [self._held_out(name, plane.grey, plane.classes) for plane in planes.held_out]
+            if losses:
+                scores[f"val_loss_{name}"] = float(np.mean(losses))
+        return scores
+
+    def _held_out(self, name: str, grey: Tensor, classes: Tensor) -> float:
+        stride = self.average.stride
+        height, width = (length // stride * stride for length in grey.shape)
+        image = to_output(grey[None, None, :height, :width])
+        told = condition(classes[None, :height, :width], None, image[:, :0])
+        rng = np.random.default_rng(self.recipe.seed)
+        domain = torch.tensor([DOMAINS.index(name)])
+        losses = [
+            self._loss(self.average, image, told, domain, torch.tensor([level]), rng).item()
+            for level in (np.arange(_LEVELS) + 0.5).astype(np.float32) / _LEVELS
+        ]
+        return float(np.mean(losses))
+
+    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+        """Write the averaged weights with their card."""
+        training = {
+            "images": {name: len(planes.train) for name, planes in self.data.items()},
+            "licence": sorted({animals.licence for animals in self.recipe.data.values()}),
+            "device": self.device.torch.type,
+        }
+        card = run_card(
+            self.recipe,
+            history,
+            training,
+            axon_diameter=self.recipe.axon_diameter,
+            looks={name: _looks(planes) for name, planes in self.data.items()},
+        )
+        save_model(path, self.average, card, "float16")
+
+
+def _looks(planes: Planes) -> Looks:
+    """Grey range and quantiles of images, each counting alike."""
+    steps = torch.linspace(0, 1, _QUANTILES).numpy()
+    found = np.mean([np.quantile(plane.grey.numpy(), steps) for plane in planes.train], axis=0)
+    return Looks(grey_range=planes.grey_range, quantiles=[round(float(x), 4) for x in found])
