@@ -155,7 +155,7 @@ def _model(folder: Path) -> str:
 def _windows(network: TileExactNetwork) -> Iterator[tuple[int, int]]:
     """Rows and columns of each call of the network for one image at scale 1."""
     shape = SIDE, SIDE
-    tile = tiling._tile_side(network, shape, 1.0, DEFAULT_MEMORY, planes=CLASS_COUNT)
+    tile = tiling.tile_side(network, shape, 1.0, DEFAULT_MEMORY, planes=CLASS_COUNT)
     spans = tiling.Grid(SIDE, 1.0, network.receptive_radius, network.stride).cut(tile)
     sizes = [span.window.stop - span.window.start for span in spans]
     return product(sizes, sizes)

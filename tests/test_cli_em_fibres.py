@@ -146,5 +146,5 @@ def test_a_stopped_run_with_images_goes_on_only_with_its_model(
     for file in translators.values():
         file.unlink()
     text = call("--out", tmp_path / "b", "--contrast", "tem", *options, code=2).stderr
-    assert "No translator is installed" in " ".join(text.replace("│", " ").split())
+    assert "No model for translation is installed" in " ".join(text.replace("│", " ").split())
     assert not (tmp_path / "b").exists()

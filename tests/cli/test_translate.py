@@ -158,6 +158,6 @@ def test_a_run_folder_is_a_model_and_no_translator_is_said(translators: dict[str
     translators["tem-to-sem"].rename("run/model.safetensors")
     translators["sem-to-tem"].unlink()
     arguments = ("images/a.png", "--mask", "images", "--out", "out")
-    assert "No translator is installed" in said(call(*arguments, code=2))
+    assert "No model for translation is installed" in said(call(*arguments, code=2))
     call(*arguments, "--model", "run")
     assert "a_sem.tif" in names()

@@ -69,10 +69,11 @@ class Network:
 
 def follow(sampler: Sampler, network: Network, course: Course) -> list[Tensor]:
     """All images on the way; the noise of step k is that of seed k."""
-    x, way = normal(9), []
+    x, way, before = normal(9), [], None
     for index, told in enumerate(course.told):
-        noise = normal(index) if sampler.noisy else None
-        x = sampler.step(network(x, told), x, index, noise)
+        noise, made = normal(index) if sampler.noisy else None, network(x, told)
+        seen = sampler.estimate(made, x, index)
+        x, before = sampler.step(made, x, index, noise, before), seen
         way.append(x)
     return way
 
@@ -297,10 +298,12 @@ def test_with_the_exact_network_every_sampler_lands_on_the_distribution(
         "solver": DpmSolver(course, prediction),
     }
     sampler, size = samplers[kind], (40_000,)
-    x = normal(1000, size)
+    x, before = normal(1000, size), None
     for index, kept in enumerate(course.kept[:-1].tolist()):
         noise = normal(index, size) if sampler.noisy else None
-        x = sampler.step(exact(x, kept, prediction), x, index, noise)
+        made = exact(x, kept, prediction)
+        seen = sampler.estimate(made, x, index)
+        x, before = sampler.step(made, x, index, noise, before), seen
     assert float(x.mean()) == pytest.approx(MEAN, abs=0.01)
     assert float(x.std()) == pytest.approx(DEVIATION, rel=0.03)
 

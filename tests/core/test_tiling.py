@@ -75,7 +75,7 @@ def test_tiny_images(network: torch.nn.Module, shape: tuple[int, int]) -> None:
 
 
 def test_a_smaller_budget_makes_smaller_tiles(network: torch.nn.Module) -> None:
-    assert tiling._tile_side(network, (5000, 5000), 1.0, 64) < tiling._tile_side(
+    assert tiling.tile_side(network, (5000, 5000), 1.0, 64) < tiling.tile_side(
         network, (5000, 5000), 1.0, 512
     )
 

@@ -365,7 +365,7 @@ class TestModels:
         with pytest.raises(InputError, match=r"TEM contrast, for which no .*sem-to-tem"):
             made(image, model="auto", axon_diameter=40)
         translators["sem-to-tem"].unlink()
-        with pytest.raises(InputError, match="No translator is installed"):
+        with pytest.raises(InputError, match="No model for translation is installed"):
             made(image, model="auto", axon_diameter=40)
 
     def test_a_segmenter_is_no_translator(self, translators: dict[str, Path]) -> None:

@@ -45,7 +45,9 @@ def grey_quantiles(
 
 
 def match_greys(
-    image: npt.NDArray[np.float32], quantiles: npt.NDArray[np.float64]
+    image: npt.NDArray[np.float32],
+    quantiles: npt.NDArray[np.float64],
+    whole: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Histogram matching: give each pixel the target's grey value at its own rank.
 
@@ -55,6 +57,8 @@ def match_greys(
         Any shape.
     quantiles
         Of the target, as `grey_quantiles` makes them.
+    whole
+        Values among which the ranks are: of the whole, of which ``image`` is a part.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def match_greys(
     Gonzalez & Woods, Digital Image Processing, "Histogram matching (specification)". Pixels of the
     same value stay alike: they get the mean over the ranks that they share.
     """
-    own = np.quantile(image, np.linspace(0, 1, len(quantiles)))
+    own = np.quantile(image if whole is None else whole, np.linspace(0, 1, len(quantiles)))
     values, place = np.unique(own, return_inverse=True)
     shared = np.bincount(place, quantiles) / np.bincount(place)
     return np.interp(image, values, shared).astype(np.float32)

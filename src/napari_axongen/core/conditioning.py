@@ -205,8 +205,13 @@ def noise_window(
         common = np.random.default_rng((seed, k)).standard_normal()
         fields[0] = (fields[0] + common) * math.sqrt(0.5)
         shade = fields if classes is None else torch.where(classes == k, fields, shade)
-    white = _field((seed, plane, SHADES), GRAINS[-1], rows, columns)
-    return torch.cat([variety * shade, white[None]])[None]
+    return torch.cat([variety * shade, white_noise(seed, plane, rows, columns)[0]])[None]
+
+
+def white_noise(seed: int, plane: int, rows: slice, columns: slice, step: int = 0) -> Tensor:
+    """A window (1, 1, h, w) of white noise of deviation 1, likewise; ``step`` makes it anew."""
+    key = (seed, plane, SHADES, *([step] if step else []))
+    return _field(key, GRAINS[-1], rows, columns)[None, None]
 
 
 def _field(key: tuple[int, ...], grain: int, rows: slice, columns: slice) -> Tensor:

@@ -5,11 +5,13 @@ They stand apart from the computation so that a form can be shown before torch i
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .image import PIXEL_SIZE_RANGE, check_pixel_size
+
+Method: TypeAlias = Literal["cgan", "ddpm", "sdedit", "ddib", "generate"]
 
 DEFAULT_MEMORY = 512
 """Megabytes that one network call may take."""
@@ -102,8 +104,17 @@ class TranslateParameters(BaseModel):
         description="Name of a model, its file or the folder of its training run, or 'auto' to "
         "take the one that suits the image.",
     )
-    method: Literal["cgan"] = Field(
-        "cgan", title="Method", description="cgan: conditional generative adversarial network."
+    method: Method = Field(
+        "cgan",
+        title="Method",
+        description="cgan: conditional generative adversarial network; by diffusion: ddpm renders "
+        "the condition, sdedit goes on from the image itself, ddib takes it to noise and back, "
+        "generate makes up an image, of the mask if there is one.",
+    )
+    target: Literal["auto", "TEM", "SEM"] = Field(
+        "auto",
+        title="Target",
+        description="Contrast that is made by diffusion; auto: the other one than the image's.",
     )
     condition: Literal["mask", "mask and structure", "structure"] = Field(
         "mask",
@@ -119,10 +130,55 @@ class TranslateParameters(BaseModel):
         description="The same seed gives the same texture.",
     )
     variety: float = variety_field(0.5)
+    sampler: Literal["auto", "dpm++", "ddim", "ddpm", "euler"] = Field(
+        "auto",
+        title="Sampler",
+        description="Of diffusion: dpm++ (DPM-Solver++(2M)), ddim, ddpm (ancestral; many steps), "
+        "euler (of rectified flows); auto: what suits the model.",
+    )
+    steps: int = Field(
+        8, ge=1, le=1000, title="Steps", description="Of diffusion: calls of the network."
+    )
+    strength: float = Field(
+        0.6,
+        ge=0.05,
+        le=1,
+        title="Strength",
+        description="Of sdedit: how far the image is taken towards noise; 1: nothing of it stays.",
+    )
+    guidance: float = Field(
+        1.0,
+        ge=0,
+        le=10,
+        title="Guidance",
+        description="Of diffusion: how strongly the condition is obeyed; 1 as learned, more "
+        "exaggerates it and takes twice the time, 0 ignores it.",
+    )
+    samples: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Samples",
+        description="Renderings of one image, as a stack, and how much they differ; their seeds "
+        "count up from the seed.",
+    )
+    shared_noise: bool = Field(
+        False,
+        title="Shared noise",
+        description="All planes of a stack get the same noise, so that a series does not flicker.",
+    )
     pixel_size: float | None = PIXEL_SIZE
     axon_diameter: float | None = AXON_DIAMETER
     device: Literal["auto", "cpu", "cuda", "mps"] = DEVICE
     memory: int = MEMORY
+
+    @property
+    def network_calls(self) -> int:
+        """How often the network sees each pixel of the result."""
+        if self.method == "cgan":
+            return self.samples
+        twice = 2 if self.guidance not in (0, 1) else 1
+        return self.samples * self.steps * twice * (2 if self.method == "ddib" else 1)
 
 
 class MeasureParameters(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -109,12 +110,12 @@ def render_plane(
     margin, ranks = 0, None
     if source.grey is not None:
         margin = STRUCTURE_RADIUS
-        ranks = _ranks(source.grey, source.shape, scale, device)
+        ranks = ranks_of(source.grey, source.shape, scale, device)
 
     def prepare(window: Tensor, rows: slice, columns: slice) -> Tensor:
         classes = structure = None
         if source.classes is not None:
-            classes = _likeliest(window[:, :CLASS_COUNT])
+            classes = likeliest(window[:, :CLASS_COUNT])
         if ranks is not None:
             structure = ranks.apply(gradients(window[:, -1:]))
         noise = noise_window(seed, plane, rows, columns, classes, variety).to(window.device)
@@ -166,7 +167,7 @@ def grey_levels(
     return grey.round_().clamp_(0, 255).to(torch.uint8).numpy()
 
 
-def _likeliest(shares: Tensor) -> Tensor:
+def likeliest(shares: Tensor) -> Tensor:
     """Class of each working pixel (N, H, W) from the shares (N, 3, H, W) of the classes in it.
 
     Of equal shares the inner class wins, by a lead that rounding cannot turn: tiles agree.
@@ -178,25 +179,40 @@ def _likeliest(shares: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _ranks(grey: Read, shape: tuple[int, int], scale: float, device: Device) -> Ranks:
+def ranks_of(grey: Read, shape: tuple[int, int], scale: float, device: Device) -> Ranks:
     """Ranks of the gradients of a plane, from windows spread over it: the same for every tile."""
+    found = []
+    for window, inner in _windows(grey, shape, scale, device):
+        found.append(gradients(window)[..., *inner].reshape(1, len(SIGMAS), 1, -1))
+    magnitudes = torch.cat(found, -1)
+    return Ranks.of(magnitudes[..., :: math.ceil(magnitudes.shape[-1] / _ENOUGH)])
+
+
+def samples_of(
+    grey: Read, shape: tuple[int, int], scale: float, device: Device
+) -> Iterator[Tensor]:
+    """Windows (h, w) at the working scale, spread over a plane, that stand for it."""
+    for window, inner in _windows(grey, shape, scale, device):
+        yield window[0, 0][inner]
+
+
+def _windows(
+    grey: Read, shape: tuple[int, int], scale: float, device: Device
+) -> Iterator[tuple[Tensor, tuple[slice, slice]]]:
+    """Windows (1, 1, h, w) with margins for `gradients`, and where in them their middle lies."""
     lengths = [Grid(length, scale, 0, 1).working_length for length in shape]
     blocks = list(product(*(_blocks(length) for length in lengths)))
     chosen = np.linspace(0, len(blocks) - 1, min(len(blocks), _SAMPLES)).round().astype(int)
-    found = []
-    for rows, columns in (blocks[index] for index in chosen):
+    for block in (blocks[index] for index in chosen):
         wide = [
             slice(max(0, span.start - STRUCTURE_RADIUS), min(span.stop + STRUCTURE_RADIUS, length))
-            for span, length in zip((rows, columns), lengths, strict=True)
+            for span, length in zip(block, lengths, strict=True)
         ]
-        window = load(grey, wide[0], wide[1], scale, shape, device)
-        inner = [
+        rows, columns = (
             slice(span.start - outer.start, span.stop - outer.start)
-            for span, outer in zip((rows, columns), wide, strict=True)
-        ]
-        found.append(gradients(window)[..., inner[0], inner[1]].reshape(1, len(SIGMAS), 1, -1))
-    magnitudes = torch.cat(found, -1)
-    return Ranks.of(magnitudes[..., :: math.ceil(magnitudes.shape[-1] / _ENOUGH)])
+            for span, outer in zip(block, wide, strict=True)
+        )
+        yield load(grey, wide[0], wide[1], scale, shape, device), (rows, columns)
 
 
 def _blocks(length: int) -> list[slice]:

@@ -214,13 +214,13 @@ def predict(
     device = device or choose_device()
     network = network.to(device.torch)
     radius = network.receptive_radius + margin
-    side = tile or _tile_side(network, shape, scale, memory, margin, planes)
+    side = tile or tile_side(network, shape, scale, memory, margin, planes)
     while True:
         rows, columns = (
             Grid(length, scale, radius, network.stride).cut(side, wanted)
             for length, wanted in zip(shape, part or (None, None), strict=True)
         )
-        tiles = sorted(product(rows, columns), key=lambda spans: _distance(spans, first))
+        tiles = sorted(product(rows, columns), key=lambda spans: distance(spans, first))
         try:
             for count, (row, column) in enumerate(tiles):
                 x = load(read, row.window, column.window, scale, shape, device)
@@ -231,10 +231,10 @@ def predict(
                 yield Progress(count + 1, len(tiles), "tiles")
             return
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Started over with smaller tiles: what was written is written again with equal values.
-        side, device = _smaller(side, device, shape)
+        side, device = smaller(side, device, shape)
         network = network.to(device.torch)
         yield Notice(f"Out of memory; going on with tiles of {side} px on {device}.", "warning")
 
@@ -295,7 +295,7 @@ def _one_tile(
     return result
 
 
-def _distance(spans: tuple[Span, Span], point: tuple[int, int]) -> float:
+def distance(spans: tuple[Span, Span], point: tuple[int, int]) -> float:
     """From the nearest pixel of a tile's core to a point."""
     return math.hypot(
         *(
@@ -305,7 +305,7 @@ def _distance(spans: tuple[Span, Span], point: tuple[int, int]) -> float:
     )
 
 
-def _tile_side(
+def tile_side(
     network: TileExactNetwork,
     shape: tuple[int, int],
     scale: float,
@@ -327,7 +327,8 @@ def _tile_side(
     return _SMALLEST_TILE
 
 
-def _smaller(side: int, device: Device, shape: tuple[int, int]) -> tuple[int, Device]:
+def smaller(side: int, device: Device, shape: tuple[int, int]) -> tuple[int, Device]:
+    """Tiles and device to go on with where memory ran out."""
     if side > _SMALLEST_TILE:
         return max(_SMALLEST_TILE, min(side, *shape) // 2), device
     if device.torch.type != "cpu":
@@ -338,7 +339,8 @@ def _smaller(side: int, device: Device, shape: tuple[int, int]) -> tuple[int, De
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()  # the CPU's and MPS's allocators raise a plain RuntimeError

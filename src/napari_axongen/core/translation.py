@@ -15,18 +15,19 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .device import Device, choose_device
+from .device import choose_device
+from .diffusing import diffuse, round_trip, shows_greys
 from .errors import InputError
-from .events import Notice, Partial, Progress, Steps, counted
+from .events import Notice, Partial, Progress, Steps, counted, quiet
 from .image import Image, check_pixel_size, normalised
-from .masks import check_mask, mask_diameter
-from .matching import Match, match_model
+from .masks import check_mask
+from .matching import Match
 from .models.card import Card
-from .parameters import SegmentParameters, TranslateParameters
+from .parameters import TranslateParameters
+from .planning import Plan, plan_steps
 from .rendering import Source, grey_levels, render_plane, rendered_from
 from .segmentation import class_values, fibre_probabilities
 from .tiling import Read, Window, Write, predict
-from .translators import Translator, load_translator, translator_from, translators, working_scale
 
 FINDING, TRANSLATING = "finding axons and myelin", "translating"
 """What progress says: while the mask is made, and while the result is written."""
@@ -34,33 +35,8 @@ FINDING, TRANSLATING = "finding axons and myelin", "translating"
 Origin: TypeAlias = Literal["given", "segmented"]
 
 _LARGE = 1 << 24  # px of a plane whose mask takes so long that one should see something before
+_ROWS = 256  # of all samples, whose spread is computed at a time
 _GLANCE = 1024  # rows and columns that are shown then
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is used for a translation.
-
-    Attributes
-    ----------
-    model
-        The translator, ready to run.
-    scale
-        Its pixels per pixel of the image.
-    segmenter
-        The segmenter that was asked for the contrast, the size of the axons or the mask; None where
-        all that was known.
-    device
-        Where to compute.
-    parameters
-        As asked for.
-    """
-
-    model: Translator
-    scale: float
-    segmenter: Match | None
-    device: Device
-    parameters: TranslateParameters
 
 
 @dataclass(frozen=True)
@@ -70,10 +46,10 @@ class Translation:
     Attributes
     ----------
     image
-        uint8 of the source's spatial shape.
+        uint8 of the source's spatial shape; of several samples, with an axis for them in front.
     mask
-        uint8 of the same shape: 0 background, 127 myelin, 255 axon; None where there was no need of
-        one.
+        uint8 of the spatial shape: 0 background, 127 myelin, 255 axon; None where there was no need
+        of one.
     mask_origin
         Whether it was given or segmented.
     plan
@@ -82,6 +58,12 @@ class Translation:
         As asked for.
     pixel_size
         um, or None.
+    spread
+        float32 of the spatial shape: standard deviation over the samples, in grey values; None of
+        one sample.
+    round_trip
+        Of ``ddib``: root mean square error, in units of the grey range, of taking a part of the
+        image to noise and back with its own label; else None.
     """
 
     image: npt.NDArray[np.uint8]
@@ -90,6 +72,8 @@ class Translation:
     plan: Plan
     parameters: TranslateParameters
     pixel_size: float | None
+    spread: npt.NDArray[np.float32] | None = None
+    round_trip: float | None = None
 
     @property
     def card(self) -> Card:
@@ -104,13 +88,12 @@ class Translation:
     @property
     def source(self) -> str | None:
         """Contrast of the source, ``TEM`` or ``SEM``: as found, else as the model's card says."""
-        asked = self.plan.segmenter
-        return (asked.card.contrast if asked else None) or self.card.source
+        return self.plan.source
 
     @property
     def target(self) -> str | None:
         """Contrast of the result."""
-        return self.card.contrast
+        return self.plan.target
 
     def recipe(self) -> dict[str, Any]:
         """All that is needed to make this result again, as JSON."""
@@ -125,6 +108,7 @@ class Translation:
             "source": self.source,
             "target": self.target,
             "scale": self.scale,
+            "round_trip": self.round_trip,
             "seed": self.parameters.seed,
             "version": version("napari-axongen"),
         }
@@ -150,15 +134,17 @@ def translate_steps(
         Array of ``image.spatial_shape``: 0 background, 127 myelin, 255 axon. Without one the
         shipped segmenter makes it, if the condition has a mask.
     out
-        uint8 array of ``image.spatial_shape`` that the result is written to, tile by tile: in
-        memory, mapped to a file, or of zarr. Made when omitted.
+        uint8 array that the result is written to, tile by tile: in memory, mapped to a file, or of
+        zarr; of ``image.spatial_shape``, or of several samples with an axis for them in front. Made
+        when omitted.
     first
         Pixel (plane indices, row, column) around which to begin.
 
     Yields
     ------
-    Progress over the tiles of all planes, each of which is in ``out`` then; Notices of the model
-    and scale that were chosen and why; a Partial with the image of each finished plane of a stack.
+    Progress over the tiles of all planes, each of which is in ``out`` then (by diffusion, as far as
+    it can be seen after each step); Notices of the model and scale that were chosen and why; a
+    Partial with the image of each finished plane of a stack or of samples.
 
     Raises
     ------
@@ -169,29 +155,41 @@ def translate_steps(
     parameters = parameters or TranslateParameters()
     pixel_size = check_pixel_size(parameters.pixel_size or image.pixel_size, image.name)
     device = choose_device(parameters.device)
-    if out is not None and (tuple(out.shape), out.dtype) != (image.spatial_shape, np.uint8):
+    several = (parameters.samples,) if parameters.samples > 1 else ()
+    shape = several + image.spatial_shape
+    if out is not None and (tuple(out.shape), out.dtype) != (shape, np.uint8):
         raise InputError(
             f"The array for the result has shape {tuple(out.shape)} and type {out.dtype}; "
-            f"{image.name} needs {image.spatial_shape} and uint8."
+            f"{image.name} needs {shape} and uint8."
         )
     if mask is not None:
         check_mask(mask, image)
     yield Notice(f"Computing on {device.reason}.")
-    plan = yield from _plan(image, parameters, mask, pixel_size, device)
+    plan = yield from plan_steps(image, parameters, mask, pixel_size, device)
 
-    result = np.zeros(image.spatial_shape, dtype=np.uint8) if out is None else out
+    result = np.zeros(shape, dtype=np.uint8) if out is None else out
     origin: Origin | None = None if mask is None else "given"
-    if mask is None and parameters.condition != "structure":
+    if mask is None and parameters.condition != "structure" and parameters.method != "generate":
         mask, origin = np.zeros(image.spatial_shape, dtype=np.uint8), "segmented"
     looked_at = None if first is None else first[:-2]
     planes = sorted(image.plane_indices(), key=lambda plane: plane != looked_at)
-    for count, plane in enumerate(planes):
+    parts = [(sample, plane) for plane in planes for sample in range(parameters.samples)]
+    for count, (sample, plane) in enumerate(parts):
         around = (first[-2], first[-1]) if first is not None and plane == looked_at else None
-        steps = _plane(plan, image, plane, mask, origin, result, around)
-        yield from counted(steps, count, len(planes))
-        if plane:
-            yield Partial(plane, result[plane])
-    return Translation(result, mask, origin, plan, parameters, pixel_size)
+        place = (sample, *plane) if several else plane
+        steps = _plane(plan, image, plane, mask, origin, sample, place, result, around)
+        yield from counted(steps, count, len(parts))
+        if place:
+            yield Partial(place, result[place])
+    spread = _deviation(result) if several else None
+    trip = None
+    if parameters.method == "ddib":
+        trip = yield from quiet(round_trip(plan, image, mask, planes[0], first))
+        yield Notice(
+            "Taken to noise and back with its own label, a part of the image returns to within "
+            f"{trip:.1%} of the grey range (root mean square)."
+        )
+    return Translation(result, mask, origin, plan, parameters, pixel_size, spread, trip)
 
 
 def _plane(
@@ -200,42 +198,37 @@ def _plane(
     plane: tuple[int, ...],
     mask: Any,
     origin: Origin | None,
+    sample: int,
+    place: tuple[int, ...],
     out: Any,
     first: tuple[int, int] | None,
 ) -> Steps[None]:
-    """Translate one plane: first its mask, if it has to be made, then the image.
+    """Translate one plane into a place: first its mask, if it has to be made, then the image.
 
     Of a large plane whose mask takes its time, what is looked at is made before all else.
     """
-    condition, stack = plan.parameters.condition, image.spatial_shape[:-2]
-    segmented = origin == "segmented"
-    grey = normalised(image, plane) if segmented or condition != "mask" else None
-    source = Source(
-        image.plane_shape,
-        None if condition == "structure" else _window(mask, plane),
-        None if condition == "mask" else grey,
+    parameters, stack = plan.parameters, image.spatial_shape[:-2]
+    segmented = origin == "segmented" and not sample  # for the first sample: it holds for all
+    shown = shows_greys(parameters)
+    grey = normalised(image, plane) if segmented or shown else None
+    told = mask is not None and (
+        parameters.condition != "structure" or parameters.method == "generate"
     )
+    source = Source(
+        image.plane_shape, _window(mask, plane) if told else None, grey if shown else None
+    )
+    index = int(np.ravel_multi_index(plane, stack)) if stack else 0
 
     def mask_steps(part: Window | None) -> Steps[None]:
         if segmented and grey is not None and plan.segmenter is not None:
             yield from _segment(plan, plan.segmenter, grey, mask[plane], first or (0, 0), part)
 
     def image_steps(part: Window | None) -> Steps[None]:
-        yield from render_plane(
-            plan.model.network,
-            source,
-            _writer(out, plane, plan.model.card),
-            scale=plan.scale,
-            seed=plan.parameters.seed,
-            variety=plan.parameters.variety,
-            plane=int(np.ravel_multi_index(plane, stack)) if stack else 0,
-            device=plan.device,
-            memory=plan.parameters.memory,
-            first=first or (0, 0),
-            part=part,
-        )
+        write = _writer(out, place, plan)
+        yield from _image(plan, source, write, sample, index, first or (0, 0), part)
 
-    if segmented and first is not None and math.prod(image.plane_shape) >= _LARGE:
+    large = math.prod(image.plane_shape) >= _LARGE
+    if segmented and first is not None and large and parameters.method == "cgan":
         part = _around(first, image.plane_shape)
         read = rendered_from(plan.model.network, image.plane_shape, plan.scale, part)
         for steps, message in ((mask_steps(read), FINDING), (image_steps(part), TRANSLATING)):
@@ -243,6 +236,36 @@ def _plane(
                 yield Progress(0, 1, message) if isinstance(event, Progress) else event
     yield from counted(mask_steps(None), 0, 2, FINDING)
     yield from counted(image_steps(None), int(segmented), 1 + segmented, TRANSLATING)
+
+
+def _image(
+    plan: Plan,
+    source: Source,
+    write: Write,
+    sample: int,
+    plane: int,
+    first: tuple[int, int],
+    part: Window | None,
+) -> Steps[None]:
+    """The image of one plane, or, of the conditional GAN, a part of it."""
+    parameters = plan.parameters
+    seed, plane = parameters.seed + sample, 0 if parameters.shared_noise else plane
+    if parameters.method != "cgan":
+        yield from diffuse(plan, source, write, seed, plane, first)
+        return
+    yield from render_plane(
+        plan.model.network,
+        source,
+        write,
+        scale=plan.scale,
+        seed=seed,
+        variety=parameters.variety,
+        plane=plane,
+        device=plan.device,
+        memory=parameters.memory,
+        first=first,
+        part=part,
+    )
 
 
 def _around(pixel: tuple[int, int], shape: tuple[int, int]) -> Window:
@@ -258,77 +281,6 @@ def _around(pixel: tuple[int, int], shape: tuple[int, int]) -> Window:
     return rows, columns
 
 
-# ---------------------------------------------------------------- the model and the scale
-
-
-def _plan(
-    image: Image,
-    parameters: TranslateParameters,
-    mask: Any,
-    pixel_size: float | None,
-    device: Device,
-) -> Steps[Plan]:
-    """Choose the model and the scale, asking the segmenters for what is not known."""
-    model = None
-    if parameters.model == "auto":
-        translators()  # if there is none, it is said before anything is looked for
-    else:
-        model = load_translator(parameters.model, device)
-    diameter, how = parameters.axon_diameter, "as given"
-    if diameter is None and mask is not None:
-        diameter, how = mask_diameter(mask, image) or None, "as in the mask"
-    segmenter = None
-    if model is None or mask is None or diameter is None:
-        segmenter = yield from _ask(image, pixel_size, diameter, device)
-    if model is None:
-        contrast = segmenter.card.contrast if segmenter else None
-        model = load_translator(translator_from(contrast), device)
-    card = model.card
-    if model.network.fixed_tile is not None and parameters.condition == "structure":
-        raise InputError(
-            f"Model '{card.name}' renders masks and nothing else; choose the condition 'mask', or "
-            "another model."
-        )
-    if segmenter is not None:
-        yield _direction(segmenter, card)
-        if diameter is None and segmenter.axon_diameter:
-            diameter, how = segmenter.axon_diameter, f"as {segmenter.card.name} sees them"
-        elif diameter is None and segmenter.card.axon_diameter:
-            diameter, how = segmenter.card.axon_diameter / segmenter.scale, segmenter.reason
-    scale, said = working_scale(card, diameter, how)
-    yield said
-    return Plan(model, scale, segmenter, device, parameters)
-
-
-def _ask(
-    image: Image, pixel_size: float | None, diameter: float | None, device: Device
-) -> Steps[Match]:
-    """The segmenter that suits the image: it tells the contrast and the size of the axons."""
-    steps = match_model(image, SegmentParameters().model, pixel_size, diameter, device)
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        if isinstance(event, Progress):  # what it notices is said here in the translator's terms
-            yield event
-
-
-def _direction(segmenter: Match, card: Card) -> Notice:
-    """Say from which contrast to which."""
-    found = segmenter.card.contrast
-    if found and card.source and found != card.source:
-        return Notice(
-            f"The image looks like {found}, while {card.name} is meant for {card.source}; it is "
-            "used all the same, as asked. Choose 'auto' for the one that suits the image.",
-            "warning",
-        )
-    return Notice(
-        f"{found or 'Any'} contrast, by what {segmenter.card.name} sees (plausible to "
-        f"{segmenter.score:.2f}): {card.name} renders it as {card.contrast or 'its target'}."
-    )
-
-
 # ---------------------------------------------------------------- one plane, in and out
 
 
@@ -336,13 +288,21 @@ def _window(mask: Any, plane: tuple[int, ...]) -> Read:
     return lambda rows, columns: np.asarray(mask[(*plane, rows, columns)])
 
 
-def _writer(out: Any, plane: tuple[int, ...], card: Card) -> Write:
-    grey_range = card.grey_range or (0, 255)
-
+def _writer(out: Any, place: tuple[int, ...], plan: Plan) -> Write:
     def write(rows: slice, columns: slice, values: npt.NDArray[np.float32]) -> None:
-        out[(*plane, rows, columns)] = grey_levels(values[0], grey_range)
+        out[(*place, rows, columns)] = grey_levels(values[0], plan.grey_range)
 
     return write
+
+
+def _deviation(samples: Any) -> npt.NDArray[np.float32]:
+    """Standard deviation over the first axis, some rows at a time."""
+    spread = np.empty(samples.shape[1:], np.float32)
+    for plane in np.ndindex(*spread.shape[:-2]):
+        for start in range(0, spread.shape[-2], _ROWS):
+            part = np.asarray(samples[(slice(None), *plane, slice(start, start + _ROWS))])
+            spread[(*plane, slice(start, start + _ROWS))] = part.std(0, dtype=np.float32)
+    return spread
 
 
 def _segment(

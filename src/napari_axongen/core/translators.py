@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from .device import Device
+from .diffusion import process
 from .errors import InputError
 from .events import Notice
 from .matching import snap
@@ -17,13 +19,21 @@ _LARGEST_SCALE = 8.0
 _USUAL_SCALES = (0.5, 1.5)  # beyond them it is said what that does to the result
 
 
+Task: TypeAlias = Literal["translation", "diffusion"]
+
+
 @dataclass(frozen=True)
 class Translator:
-    """A translation model, ready to run."""
+    """A generator or a denoiser, ready to run."""
 
     network: TileExactNetwork
     card: Card
     sha256: str
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Those that suit it, if it is a denoiser."""
+        return process(self.network.objective).samplers  # type: ignore[arg-type]
 
 
 def model_file(model: str) -> str | Path:
@@ -32,8 +42,17 @@ def model_file(model: str) -> str | Path:
     return run if run.is_file() else model
 
 
-def load_translator(model: str, device: Device) -> Translator:
-    """Load a translator by name, file or folder of a training run.
+def load_translator(model: str, device: Device, task: Task = "translation") -> Translator:
+    """Load a model by name, file or folder of a training run.
+
+    Parameters
+    ----------
+    model
+        Which.
+    device
+        Where it shall compute.
+    task
+        ``translation``: a generator; ``diffusion``: a denoiser.
 
     Raises
     ------
@@ -41,24 +60,25 @@ def load_translator(model: str, device: Device) -> Translator:
         As `models.store.load_network`, or it is another kind of model.
     """
     network, card, sha256 = load_network(model_file(model), device)
-    if card.task != "translation":
-        raise InputError(f"Model '{model}' is for {card.task}; choose one for translation.")
+    if card.task != task:
+        suits = ", ".join(card.name for card in available() if card.task == task) or "none there is"
+        raise InputError(f"Model '{model}' is for {card.task}; for {task}, choose {suits}.")
     return Translator(fold_batch_norm(network), card, sha256)
 
 
-def translators() -> list[Card]:
-    """Cards of the translators that are installed, the shipped ones first.
+def translators(task: Task = "translation") -> list[Card]:
+    """Cards of the models for a task that are installed, the shipped ones first.
 
     Raises
     ------
     InputError
         There is none.
     """
-    cards = [card for card in available() if card.task == "translation"]
+    cards = [card for card in available() if card.task == task]
     if not cards:
         raise InputError(
-            "No translator is installed; import one with 'axongen models import', or train one "
-            "with 'axongen train'."
+            f"No model for {task} is installed; import one with 'axongen models import', or train "
+            "one with 'axongen train'."
         )
     return cards
 

@@ -1,15 +1,15 @@
 """The ways back from noise: what one call of the network makes of an image at some level of noise.
 
-A sampler knows nothing of networks. Call the network on x, hand what it returned to `step`, and go
-on with the result; pixel by pixel, so that parts of an image may be done one after the other, each
-by a sampler of its own.
+A sampler knows nothing of networks and keeps nothing. Call the network on x, hand what it returned
+to `step`, and go on with the result; pixel by pixel, so that parts of an image may be done one
+after the other, in any order.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,7 +28,18 @@ class Sampler(ABC):
         return False
 
     @abstractmethod
-    def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
+    def estimate(self, made: Tensor, x: Tensor, index: int) -> Tensor:
+        """The image that the network sees in ``x``; arguments as of `step`."""
+
+    @abstractmethod
+    def step(
+        self,
+        made: Tensor,
+        x: Tensor,
+        index: int,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
         """From one level of noise to the next.
 
         Parameters
@@ -41,6 +52,8 @@ class Sampler(ABC):
             Which step of the course it is.
         noise
             White, new at each step; only of samplers that are `noisy`.
+        before
+            `estimate` of the call before, None at the first; only `DpmSolver` looks at it.
 
         Returns
         -------
@@ -67,6 +80,10 @@ class _OnCourse(Sampler):
         """What is kept of the image where a step starts and where it ends."""
         return float(self.course.kept[index]), float(self.course.kept[index + 1])
 
+    def estimate(self, made: Tensor, x: Tensor, index: int) -> Tensor:
+        """See `Sampler.estimate`."""
+        return self.parts(made, x, index)[0]
+
     def parts(self, made: Tensor, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """Image and noise of which ``x`` is made, as the network sees it."""
         kept, _ = self.levels(index)
@@ -87,7 +104,14 @@ class Ancestral(_OnCourse):
         """It does."""
         return True
 
-    def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
+    def step(
+        self,
+        made: Tensor,
+        x: Tensor,
+        index: int,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
         """See `Sampler.step`; the last step adds no noise."""
         image, _ = self.parts(made, x, index)
         kept, then = self.levels(index)
@@ -115,7 +139,14 @@ class Ddim(_OnCourse):
         """Unless eta is 0."""
         return self.eta > 0
 
-    def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
+    def step(
+        self,
+        made: Tensor,
+        x: Tensor,
+        index: int,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
         """See `Sampler.step`."""
         kept, then = self.levels(index)
         image, seen = self.parts(made, x, index)
@@ -133,20 +164,25 @@ class DpmSolver(_OnCourse):
     The first and the last step are of first order.
     """
 
-    _before: tuple[Tensor, float] | None = field(default=None, init=False)
-
-    def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
-        """See `Sampler.step`; the steps are to be taken in their order."""
-        image, _ = self.parts(made, x, index)
+    def step(
+        self,
+        made: Tensor,
+        x: Tensor,
+        index: int,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
+        """See `Sampler.step`."""
+        image = self.estimate(made, x, index)
         kept, then = (max(level, _LEAST) for level in self.levels(index))
-        before, self._before = self._before, (image, _half_log_ratio(kept))
         if then == 1:
             return image
         length = _half_log_ratio(then) - _half_log_ratio(kept)
         estimate = image
         if before is not None and index > 0:
-            ratio = length / (_half_log_ratio(kept) - before[1])
-            estimate = image + (image - before[0]) * (ratio / 2)
+            last = max(self.levels(index - 1)[0], _LEAST)
+            ratio = length / (_half_log_ratio(kept) - _half_log_ratio(last))
+            estimate = image + (image - before) * (ratio / 2)
         shrink = math.sqrt((1 - then) / (1 - kept))
         return shrink * x - math.sqrt(then) * math.expm1(-length) * estimate
 
@@ -170,6 +206,17 @@ class FlowEuler(Sampler):
 
     levels: tuple[float, ...]
 
-    def step(self, made: Tensor, x: Tensor, index: int, noise: Tensor | None = None) -> Tensor:
+    def estimate(self, made: Tensor, x: Tensor, index: int) -> Tensor:
+        """See `Sampler.estimate`."""
+        return x - self.levels[index] * made
+
+    def step(
+        self,
+        made: Tensor,
+        x: Tensor,
+        index: int,
+        noise: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
         """See `Sampler.step`."""
         return x + (self.levels[index + 1] - self.levels[index]) * made

@@ -26,7 +26,27 @@ _SLOWEST, _FASTEST = 1.0, 1000.0
 _TOLD = 128  # channels of what is known of level and domain
 
 
-class Denoiser(TileExactNetwork):
+class DiffusionNetwork(TileExactNetwork):
+    """A network that tells noise from image, called as `Denoiser.forward` describes.
+
+    Attributes
+    ----------
+    objective
+        What it returns.
+    centre, spread
+        Mean and standard deviation of its images, -1..1: the noise is added to
+        ``(image - centre) / spread``.
+    conditional
+        Whether it heeds mask, structure and microscope; else the noisy image and its level alone.
+    """
+
+    objective: Objective
+    centre: float
+    spread: float
+    conditional: bool = True
+
+
+class Denoiser(DiffusionNetwork):
     """What is image and what is noise, told mask, structure, level of noise and microscope.
 
     A U-Net of residual blocks on 2 x 2 blocks of pixels (pixel unshuffle), normalised pixel by
@@ -65,7 +85,7 @@ class Denoiser(TileExactNetwork):
         if objective not in ("velocity", "flow", "noise") or spread <= 0:
             raise TypeError("objective is velocity, flow or noise, and spread is positive")
         levels = len(channels)
-        self.objective: Objective = objective
+        self.objective = objective
         self.centre, self.spread = float(centre), float(spread)
         self.stride = 2**levels
         self.receptive_radius = receptive_radius(levels)

@@ -2,7 +2,8 @@
 
 It learns from each microscope's images alone, told their own masks and structures (`conditioning`),
 either of which may be left out, as may the microscope. To translate is then to tell it the source's
-mask and structure, and the target's microscope.
+mask and structure, and the target's microscope. The reference's network is trained likewise, told
+nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from napari_axongen.core.conditioning import condition, to_output
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
 from napari_axongen.core.diffusion import process
+from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import Looks
 from napari_axongen.core.models.store import save_model
-from napari_axongen.core.networks import DOMAINS, Denoiser
+from napari_axongen.core.networks import DOMAINS, DiffusionNetwork
 
 from .averaging import follow_weights
 from .building import descend, plateau, recipe_network, run_card
@@ -40,14 +42,27 @@ class DiffusionTask:
         Its data is read and brought to the working scale here.
     device
         Where to train.
+
+    Raises
+    ------
+    InputError
+        The network is no denoiser, or crops do not fit it; the data cannot be read.
     """
 
     def __init__(self, recipe: DiffusionRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
         network = recipe_network(recipe)
-        assert isinstance(network, Denoiser)
+        if not isinstance(network, DiffusionNetwork):
+            raise InputError(
+                f"Recipe '{recipe.name}': network '{recipe.network['name']}' is no denoiser."
+            )
+        if recipe.optimisation.crop % network.stride:
+            raise InputError(
+                f"Recipe '{recipe.name}': crops of {recipe.optimisation.crop} px are no multiple "
+                f"of the {network.stride} px that the network needs."
+            )
         self.network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
-        self.average: Denoiser = copy.deepcopy(self.network).eval()
+        self.average: DiffusionNetwork = copy.deepcopy(self.network).eval()
         self.modules: dict[str, nn.Module] = {"network": self.network, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "network": torch.optim.AdamW(
@@ -77,7 +92,7 @@ class DiffusionTask:
 
     def _loss(
         self,
-        network: Denoiser,
+        network: DiffusionNetwork,
         images: Tensor,
         told: Tensor,
         domains: Tensor,
@@ -115,12 +130,14 @@ class DiffusionTask:
 
     def _told(self, grey: Tensor, classes: Tensor, rng: np.random.Generator) -> Tensor:
         """The condition (1, n, s, s) of a crop, some of it left out, without the noisy image."""
-        odds = self.recipe.conditions
+        odds, noisy = self.recipe.conditions, grey.new_zeros(1, 0, *grey.shape[1:])
+        if not self.network.conditional:
+            return condition(None, None, noisy)
         chances = np.array([odds.both, odds.mask, odds.structure, odds.nothing])
         kind = rng.choice(4, p=chances / chances.sum())
         mask = classes[None] if kind in (0, 1) else None
         structure = rough_structure(grey, odds.noise, rng) if kind in (0, 2) else None
-        return condition(mask, structure, grey.new_zeros(1, 0, *grey.shape[1:]))
+        return condition(mask, structure, noisy)
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
