@@ -47,7 +47,7 @@ from .tiling import (
     tile_side,
 )
 
-_IN_MEMORY = 1 << 26  # bytes of an array, above which it lies in a file
+_IN_MEMORY = 1 << 28  # bytes of an array, above which it lies in a file
 _BLOCK = 1024  # working pixels of a side that are prepared at a time
 
 
@@ -92,7 +92,7 @@ def sample_plane(
     ------
     Progress by tile and step. A Notice when the device ran out of memory and what was done.
     """
-    state = _State.of(network, source, scale, route.structure)
+    state = _State.of(network, source, scale, route.structure, device)
     yield from _prepare(state, source, route, looks, network, device, (seed, plane))
     network = network.to(device.torch)
     side = tile or tile_side(network, source.shape, scale, memory)
@@ -155,25 +155,31 @@ class _State:
     shape: tuple[int, int]
     lengths: tuple[int, int]
     scale: float
-    classes: npt.NDArray[np.uint8] | None
-    structure: npt.NDArray[np.float16] | None
-    x: npt.NDArray[np.float32]
-    following: npt.NDArray[np.float32]
-    before: npt.NDArray[np.float32]
-    estimate: npt.NDArray[np.float32]
+    classes: Tensor | None
+    structure: Tensor | None
+    x: Tensor
+    following: Tensor
+    before: Tensor
+    estimate: Tensor
 
     @classmethod
-    def of(cls, network: Denoiser, source: Source, scale: float, structure: bool) -> _State:
+    def of(
+        cls, network: Denoiser, source: Source, scale: float, structure: bool, device: Device
+    ) -> _State:
         """Room for a plane."""
+
+        def room_for(count: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+            return _room((*count, *room), dtype, device)
+
         height, width = (Grid(length, scale, 0, 1).working_length for length in source.shape)
         room = tuple(math.ceil(n / network.stride) * network.stride for n in (height, width))
         return cls(
             source.shape,
             (height, width),
             scale,
-            None if source.classes is None else _array(room, np.uint8),
-            _array((len(SIGMAS), *room), np.float16) if structure else None,
-            *(_array(room) for _ in range(4)),
+            None if source.classes is None else room_for((), torch.uint8),
+            room_for((len(SIGMAS),), torch.float16) if structure else None,
+            *(room_for(()) for _ in range(4)),
         )
 
     def tiles(
@@ -193,18 +199,18 @@ class _State:
 
     def told(self, window: tuple[slice, slice], device: torch.device, ignored: bool) -> Tensor:
         """Condition (1, n, h, w) of a window, its noisy image last; or as if there were nothing."""
-        x = torch.from_numpy(self.x[window])[None, None].to(device)
+        x = self.x[window][None, None].to(device)
         classes = structure = None
         if self.classes is not None and not ignored:
-            classes = torch.from_numpy(self.classes[window])[None].to(device)
+            classes = self.classes[window][None].to(device)
         if self.structure is not None and not ignored:
-            structure = torch.from_numpy(self.structure[:, *window])[None].to(x)
+            structure = self.structure[:, *window][None].to(x)
         return condition(classes, structure, x)
 
     def image(self, spans: tuple[Span, Span], network: Denoiser) -> npt.NDArray[np.float32]:
         """What is seen of a tile's core (1, h, w), -1..1."""
         row, column = spans
-        part = torch.from_numpy(self.estimate[row.output, column.output])
+        part = self.estimate[row.output, column.output]
         made = resample(
             from_unit(part, network)[None],
             (row.output, row.core),
@@ -212,7 +218,7 @@ class _State:
             1 / self.scale,
             self.lengths,
         )
-        result: npt.NDArray[np.float32] = made.numpy()
+        result: npt.NDArray[np.float32] = made.cpu().numpy()
         return result
 
     def advance(self) -> None:
@@ -221,12 +227,13 @@ class _State:
         self.before, self.estimate = self.estimate, self.before
 
 
-def _array(shape: tuple[int, ...], dtype: Any = np.float32) -> npt.NDArray[Any]:
-    """Room for numbers: in memory, or, where they are many, in a file without a name."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= _IN_MEMORY:
-        return np.zeros(shape, dtype)
+def _room(shape: tuple[int, ...], dtype: torch.dtype, device: Device) -> Tensor:
+    """Room for numbers: where they are few on the device, else in a file without a name."""
+    if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
+        return torch.zeros(shape, dtype=dtype, device=device.torch)
     with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=shape)
+        array = np.memmap(file, str(dtype).removeprefix("torch."), "w+", shape=shape)
+    return torch.from_numpy(array)
 
 
 def _to_the_end(span: Span, length: int, room: int) -> Span:
@@ -274,21 +281,21 @@ def _prepare(
             window = load(source.read, wide[0], wide[1], scale, source.shape, device)
 
             def within(values: Tensor, places: Any = places) -> Tensor:
-                return values[..., places[0], :][..., places[1]].cpu()
+                return values[..., places[0], :][..., places[1]]
 
             if state.classes is not None:
-                state.classes[block] = within(likeliest(window[:, :CLASS_COUNT])[0]).numpy()
+                state.classes[block] = within(likeliest(window[:, :CLASS_COUNT])[0])
             if state.structure is not None and ranks is not None:
                 structure = ranks.apply(gradients(window[:, -1:]))[0]
-                state.structure[:, *block] = within(structure).numpy()
+                state.structure[:, *block] = within(structure)
             if route.begins_with != "noise":
                 grey = within(window[0, -1])
                 if sample is not None:
                     grey = _as_target(grey, sample, looks, route.inverted)
                 x = way.image * to_unit(to_output(grey), network)
         if way.noise:
-            x = x + way.noise * white_noise(*key, block[0], block[1])[0, 0]
-        state.x[block] = x.numpy()
+            x = x + way.noise * white_noise(*key, block[0], block[1])[0, 0].to(x.device)
+        state.x[block] = x
         yield Progress(0, 1, "steps")
 
 
@@ -309,7 +316,7 @@ def _as_target(
     """Grey values of the target's images, of the same ranks or, inverted, of the opposite ones."""
     sign = -1 if inverted else 1
     quantiles = np.asarray(looks.quantiles)
-    return torch.from_numpy(match_greys(sign * grey.numpy(), quantiles, sign * sample))
+    return torch.from_numpy(match_greys(sign * grey.cpu().numpy(), quantiles, sign * sample))
 
 
 @torch.inference_mode()
@@ -342,12 +349,11 @@ def _step(
     if guidance not in (0, 1):
         without = call(ignored=True)
         made = without + guidance * (made - without)
-    made = made.cpu()
     output = row.output, column.output
-    x, before = (torch.from_numpy(array[output]) for array in (state.x, state.before))
+    x, before = (array[output].to(device) for array in (state.x, state.before))
     noise = None
     if way.sampler.noisy:
-        noise = white_noise(*key, *output, step=index + 1)[0, 0]
+        noise = white_noise(*key, *output, step=index + 1)[0, 0].to(device)
     following = way.sampler.step(made, x, index, noise, before if index else None)
-    state.following[output] = following.numpy()
-    state.estimate[output] = way.sampler.estimate(made, x, index).numpy()
+    state.following[output] = following
+    state.estimate[output] = way.sampler.estimate(made, x, index)
