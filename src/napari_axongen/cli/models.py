@@ -66,7 +66,8 @@ def import_file(
         bool,
         typer.Option(
             "--full-range",
-            help="Checkpoint: its values span -1 to 1, not -1 to -0.992 as the reference's.",
+            help="Of a pix2pix generator: its values span -1 to 1, not -1 to -0.992 as the "
+            "reference's.",
         ),
     ] = False,
     half: Annotated[
@@ -75,8 +76,9 @@ def import_file(
 ) -> None:
     """Check a model file and keep a copy of it.
 
-    With --as and --target, the file is a torch checkpoint of a pix2pix generator (unet_256 with
-    BatchNorm, which renders masks). Only its tensors are read; they are stored as safetensors.
+    With --as and --target, the file is a torch checkpoint of the reference's: a pix2pix generator
+    (unet_256 with BatchNorm, which renders masks), or a DDPM (64-pixel U-Net without condition).
+    Only its tensors are read; they are stored as safetensors.
     """
     from napari_axongen.core.models import find_model, import_checkpoint, import_model, importing
 

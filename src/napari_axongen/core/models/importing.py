@@ -1,12 +1,13 @@
-"""Generators of pix2pix from the reference's checkpoints: the one place where torch files are read.
+"""Networks from the reference's checkpoints: the one place where torch files are read.
 
 Such a file is a pickle inside a zip archive. It is opened by torch's weights-only unpickler, which
 knows tensors and plain containers and runs nothing; whatever else is in it is a reason to refuse
 the file. What is taken from it is stored as safetensors with a card, like any other model.
 
-The reference scales its values twice: it takes a mask's 0 to 255 for 0 to 1 and only then maps it
-as if it were 0 to 255. Masks and images therefore span -1 to -0.992 in its networks, and the
-imported network must go on so.
+Two kinds are known by the names of their tensors: the generator of pix2pix, and the denoiser (see
+`importing_denoiser`). The reference scales the values of its generators twice: it takes a mask's 0
+to 255 for 0 to 1 and only then maps it as if it were 0 to 255. Masks and images therefore span -1
+to -0.992 in them, and the imported network must go on so. Images of its denoisers span -1 to 1.
 """
 
 from __future__ import annotations
@@ -23,19 +24,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
 
+from . import importing_denoiser
 from .card import Card
+from .fitting import fitted
+from .importing_denoiser import GREY_RANGE
 from .store import free_place, save_model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_axongen.core.networks import TileExactNetwork
+
 REFERENCE_RANGE = (-1.0, 1 / 127.5 - 1)
 """What the reference's networks hold for the grey values 0 and 255."""
 
 FULL_RANGE = (-1.0, 1.0)
-
-GREY_RANGE = (42.5, 212.5)
-"""`Card.grey_range` with which outputs of -1 and 1 become the grey values 0 and 255."""
 
 _LARGEST = 2 * 2**30  # bytes: the reference's files are 650 MB, with the state of their optimiser
 _SAFE_TORCH = (2, 6)  # before, weights-only loading could be made to run code (CVE-2025-32434)
@@ -53,20 +56,21 @@ def import_checkpoint(
     dtype: Literal["float32", "float16"] = "float32",
     replace: bool = False,
 ) -> Card:
-    """Import a ``UnetGenerator`` with BatchNorm and keep it among the user's models.
+    """Import a generator (``UnetGenerator`` with BatchNorm) or a denoiser as a model of the user.
 
     Parameters
     ----------
     path
         Torch file of a ``state_dict``, or of a dictionary with an entry of that name; keys with or
-        without ``module.`` before them. Channels, width and depth are found from the tensors.
+        without ``module.`` before them. Which of the two it is, and its sizes, are found from the
+        tensors.
     name
         Name of the model.
     target
         Contrast of the images that it makes.
     value_range
-        What it holds for black and white: `REFERENCE_RANGE`, or `FULL_RANGE` for networks of
-        pix2pix as published.
+        What a generator holds for black and white: `REFERENCE_RANGE`, or `FULL_RANGE` for networks
+        of pix2pix as published. A denoiser's is always full.
     pixel_size
         um of the images that it was trained on, as they went into the network.
     axon_diameter
@@ -87,23 +91,17 @@ def import_checkpoint(
     ------
     InputError
         No such file, too large, not a torch file, anything in it but tensors and plain values, not
-        the tensors of such a generator, or values that are not finite; the name is taken or not
+        the tensors of such a network, or values that are not finite; the name is taken or not
         usable; torch is older than 2.6.
     """
-    from napari_axongen.core.networks import ClassicGenerator
-
     source = Path(path)
     card = checked(
         Card,
         {
             "name": name,
             "title": f"Imported from {source.name}",
-            "description": "A generator of pix2pix: it renders masks, square by square.",
-            "task": "translation",
             "contrast": target,
-            "source": "SEM" if target == "TEM" else "TEM",
-            "grey_range": GREY_RANGE,
-            "network": {"name": "classic"},
+            "network": {},
             "classes": ["background", "myelin", "axon"],
             "pixel_size": pixel_size,
             "axon_diameter": axon_diameter,
@@ -111,15 +109,13 @@ def import_checkpoint(
     )
     place = free_place(name, source, replace)
     found, digest = _load(source)
-    arguments, state = _translated(_weights(found, source), source)
-    network = ClassicGenerator(**arguments, value_range=value_range)
-    network.load_state_dict(state)
-    card = card.model_copy(
-        update={
-            "network": {"name": "classic", **arguments, "value_range": list(value_range)},
-            "training": {"imported": {"file": source.name, "sha256": digest}},
-        }
-    )
+    weights = _weights(found, source)
+    if importing_denoiser.FIRST in weights:
+        network, entries = importing_denoiser.denoiser(weights, target, source)
+    else:
+        network, entries = _generator(weights, target, value_range, source)
+    imported = {"imported": {"file": source.name, "sha256": digest}}
+    card = card.model_copy(update=entries | {"training": imported})
     save_model(place, network, card, dtype)
     return card
 
@@ -163,7 +159,7 @@ def _check(file: BinaryIO, path: Path) -> None:
     if size > _LARGEST:
         raise InputError(
             f"{path} holds {size / 2**30:.1f} GB, more than the {_LARGEST / 2**30:.0f} GB that a "
-            "checkpoint of such a generator can need."
+            "checkpoint of such a network can need."
         )
     file.seek(0)
 
@@ -178,12 +174,12 @@ def _unpack(file: BinaryIO, path: Path) -> Any:
         if refused:
             raise InputError(
                 f"{path} holds an object of {refused[1]}, and only tensors are taken from such "
-                "files; save the state_dict of the generator alone."
+                "files; save the state_dict of the network alone."
             ) from error
         reason = " ".join(str(error).split(". ")[0].split())[:120]
         raise InputError(
             f"{path} cannot be read as tensors ({reason or type(error).__name__}); save the "
-            "state_dict of the generator alone."
+            "state_dict of the network alone."
         ) from error
 
 
@@ -198,29 +194,32 @@ def _weights(found: Any, path: Path) -> dict[str, Tensor]:
         found = found["state_dict"]
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
         raise InputError(
-            f"{path} holds no state_dict (tensors by name); save that of the generator in it."
+            f"{path} holds no state_dict (tensors by name); save that of the network in it."
         )
     for key, value in found.items():
         if type(value) not in (torch.Tensor, torch.nn.Parameter):
             raise InputError(
                 f"{path} holds '{key:.80}', which is no tensor but of type {type(value).__name__}; "
-                "save the state_dict of the generator alone."
+                "save the state_dict of the network alone."
             )
         if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
             raise InputError(f"'{key:.80}' in {path} is not a plain tensor of numbers.")
     # A tensor may claim more values than the file has bytes, by repeating them.
     if 4 * sum(value.numel() for value in found.values()) > _LARGEST:
-        raise InputError(f"{path} holds tensors larger than any such generator has.")
+        raise InputError(f"{path} holds tensors larger than any such network has.")
     weights: dict[str, Tensor] = dict(found)
     while all(key.startswith("module.") for key in weights):  # torch.nn.DataParallel
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
     return weights
 
 
-def _translated(
-    weights: Mapping[str, Tensor], path: Path
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Arguments and state of our generator: all that it needs and nothing more, checked."""
+def _generator(
+    weights: Mapping[str, Tensor],
+    target: Literal["TEM", "SEM"],
+    value_range: tuple[float, float],
+    path: Path,
+) -> tuple[TileExactNetwork, dict[str, Any]]:
+    """The generator of pix2pix, and what its card says of it."""
     import torch
 
     from napari_axongen.core.networks import ClassicGenerator
@@ -231,8 +230,9 @@ def _translated(
             f"'{next(iter(weights)):.80}'" if first is None else f"of shape {tuple(first.shape)}"
         )
         raise InputError(
-            f"{path} is not of a U-Net generator of pix2pix: its first tensor would be "
-            f"'model.model.0.weight' with 4 axes, and is {there}; take the generator's file."
+            f"{path} is not of a U-Net generator of pix2pix, which begins with "
+            "'model.model.0.weight' of 4 axes, nor of the reference's denoiser, which begins with "
+            f"'{importing_denoiser.FIRST}': its first tensor is {there}."
         )
     depth = 1
     while f"{_level(depth)}1.weight" in weights:
@@ -252,18 +252,31 @@ def _translated(
     names = {f"{theirs}{part}": f"{ours}{part}" for theirs, ours, parts in _layers(depth)
              for part in parts}  # fmt: skip
     names = {theirs: ours for theirs, ours in names.items() if ours in expected}
-    _compare(weights, {theirs: expected[ours] for theirs, ours in names.items()}, path)
-    state = {}
-    for theirs, ours in names.items():
-        if theirs in weights:
-            state[ours] = weights[theirs].detach().to(expected[ours].dtype).contiguous()
-            if not bool(torch.isfinite(state[ours]).all()):
-                raise InputError(f"'{theirs}' in {path} has values that are not finite.")
-            if theirs.endswith("running_var") and bool((state[ours] < 0).any()):
-                raise InputError(f"'{theirs}' in {path} is a variance below zero.")
-        else:  # files of old releases of torch do not count
-            state[ours] = torch.zeros((), dtype=torch.int64)
-    return arguments, state
+    for theirs in names:
+        if "running_" in theirs and theirs not in weights:
+            raise InputError(
+                f"The generator in {path} has no running statistics ('{theirs}' is missing); only "
+                "one that was trained with BatchNorm can be imported."
+            )
+    counters = {key: torch.zeros((), dtype=torch.int64) for key in names if key.endswith(_COUNTER)}
+    state = fitted(
+        counters | dict(weights),  # files of old releases of torch do not count
+        {theirs: expected[ours] for theirs, ours in names.items()},
+        "a U-Net generator with BatchNorm",
+        path,
+    )
+    for theirs, tensor in state.items():
+        if theirs.endswith("running_var") and bool((tensor < 0).any()):
+            raise InputError(f"'{theirs}' in {path} is a variance below zero.")
+    network = ClassicGenerator(**arguments, value_range=value_range)
+    network.load_state_dict({names[theirs]: tensor for theirs, tensor in state.items()})
+    return network, {
+        "task": "translation",
+        "description": "A generator of pix2pix: it renders masks, square by square.",
+        "source": "SEM" if target == "TEM" else "TEM",
+        "grey_range": GREY_RANGE,
+        "network": {"name": "classic", **arguments, "value_range": list(value_range)},
+    }
 
 
 def _level(level: int) -> str:
@@ -289,27 +302,3 @@ def _layers(depth: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield f"{theirs}{4 if innermost else 6}.", f"up.{up}.2.", norm
             if not innermost:
                 yield f"{theirs}2.", f"down.{level}.2.", norm
-
-
-def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse tensors that are missing, too many, or of another shape or kind."""
-    missing = [key for key in expected if key not in found and not key.endswith(_COUNTER)]
-    for key in missing:
-        if "running_" in key:
-            raise InputError(
-                f"The generator in {path} has no running statistics ('{key}' is missing); only one "
-                "that was trained with BatchNorm can be imported."
-            )
-    if missing:
-        raise InputError(f"'{missing[0]}' is missing in {path}, which is not a whole generator.")
-    for key, tensor in found.items():
-        if key not in expected:
-            raise InputError(
-                f"'{key:.80}' in {path} is not of a U-Net generator with BatchNorm; only such a "
-                "one can be imported."
-            )
-        shape, wanted = tuple(tensor.shape), tuple(expected[key].shape)
-        if shape != wanted:
-            raise InputError(f"'{key}' in {path} has shape {shape} instead of {wanted}.")
-        if tensor.is_floating_point() != expected[key].is_floating_point():
-            raise InputError(f"'{key}' in {path} is of type {tensor.dtype}.")

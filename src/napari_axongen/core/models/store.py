@@ -336,8 +336,8 @@ def _foreign(start: bytes) -> str:
     if start[:2] == b"PK" or (start[0] == 0x80 and start[1:2] <= b"\x05"):
         return (
             "is a pickled PyTorch file; such files are refused because opening one can run any "
-            "code: ask for the model as .safetensors. Only a generator of pix2pix can be imported "
-            "from one, by giving it a name (--as) and its target."
+            "code: ask for the model as .safetensors. Only networks of the reference can be "
+            "imported from one, by giving it a name (--as) and its target."
         )
     return "is not a safetensors file; models are single .safetensors files saved by axongen."
 

@@ -3,8 +3,8 @@
 Every network here is *tile-exact*: convolutions, resampling by fixed factors and per-pixel
 normalisation only, so that its output at a pixel depends on the input within
 ``receptive_radius`` pixels, and tiles whose corners lie on multiples of ``stride`` reproduce the
-whole image. `ClassicGenerator` is so only because it works on each square of ``fixed_tile`` by
-itself.
+whole image. `ClassicGenerator` and `ClassicDenoiser` are so only because they work on each square
+of ``fixed_tile`` by itself.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 
 from .base import TileExactNetwork, fold_batch_norm
 from .classic import ClassicDiscriminator, ClassicGenerator
-from .denoiser import DOMAINS, Denoiser
+from .classic_denoiser import ClassicDenoiser
+from .denoiser import DOMAINS, Denoiser, DiffusionNetwork
 from .translator import Translator
 from .unet import UNet
 
 NETWORKS: dict[str, type[TileExactNetwork]] = {
     "classic": ClassicGenerator,
+    "classic-denoiser": ClassicDenoiser,
     "denoiser": Denoiser,
     "translator": Translator,
     "unet": UNet,
@@ -47,9 +49,11 @@ def build(network: Mapping[str, Any]) -> TileExactNetwork:
 __all__ = [
     "DOMAINS",
     "NETWORKS",
+    "ClassicDenoiser",
     "ClassicDiscriminator",
     "ClassicGenerator",
     "Denoiser",
+    "DiffusionNetwork",
     "TileExactNetwork",
     "Translator",
     "UNet",
