@@ -12,7 +12,7 @@ from .diffusion import Process, Route, process, route
 from .events import Steps
 from .files import CLASS_VALUES
 from .image import Image, normalised
-from .networks import Denoiser
+from .networks import DiffusionNetwork
 from .parameters import TranslateParameters
 from .planning import Plan
 from .rendering import Source
@@ -33,7 +33,7 @@ def diffuse(
     plan: Plan, source: Source, write: Write, seed: int, plane: int, first: tuple[int, int]
 ) -> Steps[None]:
     """Make one plane by the method of the plan; arguments as of `sampling.sample_plane`."""
-    network = cast(Denoiser, plan.model.network)
+    network = cast(DiffusionNetwork, plan.model.network)
     return _sample(plan, source, write, _route(plan, process(network.objective)), plan.scale,
                    seed, plane, first)  # fmt: skip
 
@@ -60,7 +60,7 @@ def round_trip(
     -------
     Root mean square error, in units of the grey range (1st to 99th percentile)
     """
-    network = cast(Denoiser, plan.model.network)
+    network = cast(DiffusionNetwork, plan.model.network)
     grey = normalised(image, plane)
     parts = []
     for length, at in zip(image.plane_shape, (first or image.plane_shape)[-2:], strict=True):
@@ -123,7 +123,7 @@ def _sample(
     first: tuple[int, int],
 ) -> Steps[None]:
     return sample_plane(
-        cast(Denoiser, plan.model.network),
+        cast(DiffusionNetwork, plan.model.network),
         source,
         write,
         route=way,

@@ -146,6 +146,11 @@ def _check(model: Translator, parameters: TranslateParameters) -> None:
         )
     if parameters.method == "cgan":
         return
+    if parameters.method == "ddpm" and not model.conditional:
+        raise InputError(
+            f"Model '{model.card.name}' is told neither mask nor structure and cannot render them; "
+            "choose the method sdedit, ddib or generate, or another model."
+        )
     suited = model.samplers
     if parameters.sampler not in ("auto", *suited):
         raise InputError(

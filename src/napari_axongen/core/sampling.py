@@ -33,7 +33,7 @@ from .device import Device
 from .diffusion import Leg, Route
 from .events import Notice, Progress, Steps
 from .models.card import Looks
-from .networks import DOMAINS, Denoiser
+from .networks import DOMAINS, DiffusionNetwork
 from .rendering import Source, likeliest, ranks_of, samples_of
 from .tiling import (
     Grid,
@@ -52,7 +52,7 @@ _BLOCK = 1024  # working pixels of a side that are prepared at a time
 
 
 def sample_plane(
-    network: Denoiser,
+    network: DiffusionNetwork,
     source: Source,
     write: Write,
     *,
@@ -120,12 +120,12 @@ def sample_plane(
             done += 1
 
 
-def to_unit(image: Tensor, network: Denoiser) -> Tensor:
+def to_unit(image: Tensor, network: DiffusionNetwork) -> Tensor:
     """An image -1..1 as the network counts it: its training images have mean 0 and deviation 1."""
     return (image - network.centre) / network.spread
 
 
-def from_unit(x: Tensor, network: Denoiser) -> Tensor:
+def from_unit(x: Tensor, network: DiffusionNetwork) -> Tensor:
     """The inverse of `to_unit`, within -1..1."""
     return (x * network.spread + network.centre).clamp(-1, 1)
 
@@ -164,7 +164,12 @@ class _State:
 
     @classmethod
     def of(
-        cls, network: Denoiser, source: Source, scale: float, structure: bool, device: Device
+        cls,
+        network: DiffusionNetwork,
+        source: Source,
+        scale: float,
+        structure: bool,
+        device: Device,
     ) -> _State:
         """Room for a plane."""
 
@@ -183,7 +188,7 @@ class _State:
         )
 
     def tiles(
-        self, network: Denoiser, side: int, first: tuple[int, int]
+        self, network: DiffusionNetwork, side: int, first: tuple[int, int]
     ) -> list[tuple[Span, Span]]:
         """Tiles with cores of at most ``side`` px, the one at ``first`` first."""
         rows, columns = (
@@ -207,7 +212,7 @@ class _State:
             structure = self.structure[:, *window][None].to(x)
         return condition(classes, structure, x)
 
-    def image(self, spans: tuple[Span, Span], network: Denoiser) -> npt.NDArray[np.float32]:
+    def image(self, spans: tuple[Span, Span], network: DiffusionNetwork) -> npt.NDArray[np.float32]:
         """What is seen of a tile's core (1, h, w), -1..1."""
         row, column = spans
         part = self.estimate[row.output, column.output]
@@ -256,7 +261,7 @@ def _prepare(
     source: Source,
     route: Route,
     looks: Looks,
-    network: Denoiser,
+    network: DiffusionNetwork,
     device: Device,
     key: tuple[int, int],
 ) -> Steps[None]:
@@ -321,7 +326,7 @@ def _as_target(
 
 @torch.inference_mode()
 def _step(
-    network: Denoiser,
+    network: DiffusionNetwork,
     state: _State,
     spans: tuple[Span, Span],
     leg: Leg,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from .device import Device
 from .diffusion import process
@@ -13,7 +13,7 @@ from .events import Notice
 from .matching import snap
 from .models.card import Card
 from .models.store import RUN_MODEL, available, load_network
-from .networks import TileExactNetwork, fold_batch_norm
+from .networks import DiffusionNetwork, TileExactNetwork, fold_batch_norm
 
 _LARGEST_SCALE = 8.0
 _USUAL_SCALES = (0.5, 1.5)  # beyond them it is said what that does to the result
@@ -33,7 +33,12 @@ class Translator:
     @property
     def samplers(self) -> tuple[str, ...]:
         """Those that suit it, if it is a denoiser."""
-        return process(self.network.objective).samplers  # type: ignore[arg-type]
+        return process(cast(DiffusionNetwork, self.network).objective).samplers
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it can be told of mask and structure."""
+        return not isinstance(self.network, DiffusionNetwork) or self.network.conditional
 
 
 def model_file(model: str) -> str | Path:
