@@ -44,6 +44,17 @@ MEMORY: Any = Field(
     description="Memory that a network call may take; sets the size of the tiles.",
     json_schema_extra={"unit": "MB"},
 )
+STEPS: Any = Field(
+    8, ge=1, le=1000, title="Steps", description="Of diffusion: calls of the network."
+)
+GUIDANCE: Any = Field(
+    1.0,
+    ge=0,
+    le=10,
+    title="Guidance",
+    description="Of diffusion: how strongly the condition is obeyed; 1 as learned, more "
+    "exaggerates it and takes twice the time, 0 ignores it.",
+)
 
 
 def _smallest_axon(default: float) -> Any:
@@ -114,7 +125,7 @@ class TranslateParameters(BaseModel):
     target: Literal["auto", "TEM", "SEM"] = Field(
         "auto",
         title="Target",
-        description="Contrast that is made by diffusion; auto: the other one than the image's.",
+        description="Contrast that is made; auto: the other one than the image's.",
     )
     condition: Literal["mask", "mask and structure", "structure"] = Field(
         "mask",
@@ -136,9 +147,7 @@ class TranslateParameters(BaseModel):
         description="Of diffusion: dpm++ (DPM-Solver++(2M)), ddim, ddpm (ancestral; many steps), "
         "euler (of rectified flows); auto: what suits the model.",
     )
-    steps: int = Field(
-        8, ge=1, le=1000, title="Steps", description="Of diffusion: calls of the network."
-    )
+    steps: int = STEPS
     strength: float = Field(
         0.6,
         ge=0.05,
@@ -146,14 +155,7 @@ class TranslateParameters(BaseModel):
         title="Strength",
         description="Of sdedit: how far the image is taken towards noise; 1: nothing of it stays.",
     )
-    guidance: float = Field(
-        1.0,
-        ge=0,
-        le=10,
-        title="Guidance",
-        description="Of diffusion: how strongly the condition is obeyed; 1 as learned, more "
-        "exaggerates it and takes twice the time, 0 ignores it.",
-    )
+    guidance: float = GUIDANCE
     samples: int = Field(
         1,
         ge=1,

@@ -5,19 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from .device import Device
+import torch
+
+from .device import Device, choose_device
 from .errors import InputError
 from .events import Notice, Progress, Steps
 from .image import Image
 from .masks import mask_diameter
 from .matching import Match, match_model
 from .models.card import Card, Looks
+from .models.store import load_card
+from .networks import build
 from .parameters import SegmentParameters, TranslateParameters
 from .translators import (
-    Task,
     Translator,
+    check_target,
+    check_task,
     load_translator,
+    model_file,
+    task_of,
     translator_from,
+    translator_to,
     translators,
     working_scale,
 )
@@ -98,20 +106,20 @@ def plan_steps(
         No such model, none that suits, or the model cannot do what is asked.
     """
     by_diffusion = parameters.method != "cgan"
-    task: Task = "diffusion" if by_diffusion else "translation"
-    model = None
-    if parameters.model != "auto" or by_diffusion:
-        name = translators(task)[0].name if parameters.model == "auto" else parameters.model
-        model = load_translator(name, device, task)
-        _check(model, parameters)
-    else:
-        translators(task)  # if there is none, it is said before anything is looked for
+    name, model = _named(parameters), None
+    if name is not None:
+        model = load_translator(name, device, task_of(parameters.method))
+        check_model(model, parameters)
     diameter, how = parameters.axon_diameter, "as given"
     if diameter is None and mask is not None:
         diameter, how = mask_diameter(mask, image) or None, "as in the mask"
     segmenter = None
-    to_find = parameters.target == "auto" if by_diffusion else model is None
-    to_segment = mask is None and parameters.method != "generate"
+    to_find = model is None
+    if by_diffusion:  # what begins with the image depends on whose it is
+        to_find = parameters.target == "auto" or parameters.method in ("sdedit", "ddib")
+    to_segment = (
+        mask is None and parameters.condition != "structure" and parameters.method != "generate"
+    )
     if to_find or to_segment or diameter is None:
         segmenter = yield from _ask(image, pixel_size, diameter, device)
     found = segmenter.card.contrast if segmenter else None
@@ -133,8 +141,45 @@ def plan_steps(
     return Plan(model, scale, segmenter, source, target, device, parameters)
 
 
-def _check(model: Translator, parameters: TranslateParameters) -> None:
-    """Refuse what a network cannot do."""
+def check(parameters: TranslateParameters) -> None:
+    """Refuse what could not be done with any image.
+
+    Raises
+    ------
+    InputError
+        An unknown model or device, none that suits, or the model cannot do what is asked.
+    """
+    choose_device(parameters.device)
+    name = _named(parameters)
+    if name is not None:
+        card = load_card(model_file(name))
+        check_task(card, task_of(parameters.method))
+        with torch.device("meta"):  # no weights are needed
+            check_model(Translator(build(card.network), card, ""), parameters)
+
+
+def _named(parameters: TranslateParameters) -> str | None:
+    """The model, as far as it is known before the image is seen."""
+    task = task_of(parameters.method)
+    if parameters.model != "auto":
+        return parameters.model
+    if parameters.target != "auto":
+        return translator_to(parameters.target, task)
+    first = translators(task)[0].name
+    return None if parameters.method == "cgan" else first
+
+
+def check_model(model: Translator, parameters: TranslateParameters) -> None:
+    """Refuse what a model cannot do.
+
+    Raises
+    ------
+    InputError
+        It makes another contrast, or the condition, the method, the sampler or the number of steps
+        does not suit it.
+    """
+    if parameters.target != "auto":
+        check_target(model.card, parameters.target)
     if (
         parameters.method == "cgan"
         and model.network.fixed_tile is not None
@@ -157,28 +202,29 @@ def _check(model: Translator, parameters: TranslateParameters) -> None:
             f"The sampler '{parameters.sampler}' does not suit model '{model.card.name}'; choose "
             f"{', '.join(suited)} or auto."
         )
+    begins = parameters.strength if parameters.method == "sdedit" else 1.0
+    most = model.most_steps(begins)
+    if most is not None and parameters.steps > most:
+        raise InputError(
+            f"{parameters.steps} steps are more than the {most} that there are from strength "
+            f"{begins:g} on; ask for fewer steps, or for more strength."
+        )
 
 
 def _ends(
     image: Image, card: Card, parameters: TranslateParameters, found: str | None
 ) -> tuple[str | None, str]:
     """Contrast of the image and of what is made of it by diffusion."""
-    known = ", ".join(card.looks)
     if parameters.target == "auto" and found is None:
         raise InputError(f"The contrast of {image.name} is unknown; name the target, TEM or SEM.")
     target = _OTHER[found or ""] if parameters.target == "auto" else parameters.target
-    source = found or _OTHER[target]
-    if target not in card.looks:
+    check_target(card, target)
+    if parameters.method == "ddib" and found not in card.looks:
         raise InputError(
-            f"Model '{card.name}' makes {known} images and none of {target} contrast; choose "
-            "another target or model."
+            f"Model '{card.name}' knows {', '.join(card.looks)} images and cannot take one of "
+            f"{found or 'unknown'} contrast to noise; choose another method."
         )
-    if parameters.method == "ddib" and source not in card.looks:
-        raise InputError(
-            f"Model '{card.name}' knows {known} images and cannot take one of {source} contrast "
-            "to noise; choose another method."
-        )
-    return source, target
+    return found, target
 
 
 def _ask(

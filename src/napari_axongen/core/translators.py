@@ -35,10 +35,19 @@ class Translator:
         """Those that suit it, if it is a denoiser."""
         return process(cast(DiffusionNetwork, self.network).objective).samplers
 
+    def most_steps(self, strength: float) -> int | None:
+        """Of a denoiser: how many steps there are from a strength on; None: any number."""
+        return process(cast(DiffusionNetwork, self.network).objective).most_steps(strength)
+
     @property
     def conditional(self) -> bool:
         """Whether it can be told of mask and structure."""
         return not isinstance(self.network, DiffusionNetwork) or self.network.conditional
+
+
+def task_of(method: str) -> Task:
+    """What a model is for that a method of `parameters.TranslateParameters` needs."""
+    return "translation" if method == "cgan" else "diffusion"
 
 
 def model_file(model: str) -> str | Path:
@@ -65,10 +74,32 @@ def load_translator(model: str, device: Device, task: Task = "translation") -> T
         As `models.store.load_network`, or it is another kind of model.
     """
     network, card, sha256 = load_network(model_file(model), device)
+    check_task(card, task)
+    return Translator(fold_batch_norm(network), card, sha256)
+
+
+def check_task(card: Card, task: Task) -> None:
+    """Refuse another kind of model."""
     if card.task != task:
         suits = ", ".join(card.name for card in available() if card.task == task) or "none there is"
-        raise InputError(f"Model '{model}' is for {card.task}; for {task}, choose {suits}.")
-    return Translator(fold_batch_norm(network), card, sha256)
+        raise InputError(f"Model '{card.name}' is for {card.task}; for {task}, choose {suits}.")
+
+
+def check_target(card: Card, target: str) -> None:
+    """Refuse a model that makes images of another contrast."""
+    made = _made(card) or (target if card.task == "translation" else "no",)
+    if target not in made:
+        raise InputError(
+            f"Model '{card.name}' makes {', '.join(made)} images and none of {target} contrast; "
+            "choose another target or model."
+        )
+
+
+def _made(card: Card) -> tuple[str, ...]:
+    """Contrasts that a model makes, as far as its card says."""
+    if card.task == "diffusion":
+        return tuple(card.looks)
+    return (card.contrast,) if card.contrast else ()
 
 
 def translators(task: Task = "translation") -> list[Card]:
@@ -106,20 +137,21 @@ def translator_from(contrast: str | None) -> str:
     )
 
 
-def translator_to(contrast: str) -> str:
-    """Name of the first translator that makes images of a contrast.
+def translator_to(contrast: str, task: Task = "translation") -> str:
+    """Name of the first model for a task that makes images of a contrast.
 
     Raises
     ------
     InputError
         There is none.
     """
-    cards = translators()
+    cards = translators(task)
     for card in cards:
-        if card.contrast == contrast:
+        if contrast in _made(card):
             return card.name
     raise InputError(
-        f"No translator that makes {contrast} images is installed ({_names(cards)}); import one."
+        f"No model for {task} that makes {contrast} images is installed ({_names(cards)}); import "
+        "one."
     )
 
 

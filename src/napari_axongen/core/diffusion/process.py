@@ -81,6 +81,10 @@ class Process(ABC):
             Level at which it begins: 1 is noise.
         """
 
+    def most_steps(self, strength: float = 1.0) -> int | None:
+        """Calls of the network that a way may have; None: any number."""
+        return None
+
     @abstractmethod
     def inversion(self, count: int, strength: float = 1.0) -> Way:
         """A way from an image to the noise of which it would be made."""
@@ -143,6 +147,10 @@ class Scheduled(Process):
         else:
             raise ValueError(f"{sampler} is for rectified flows")
         return self._way(made, course)
+
+    def most_steps(self, strength: float = 1.0) -> int:
+        """See `Process`."""
+        return self.schedule.length(strength)
 
     def inversion(self, count: int, strength: float = 1.0) -> Way:
         """See `Process`."""

@@ -56,6 +56,10 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.kept)
 
+    def length(self, strength: float = 1.0) -> int:
+        """Steps of the way back from a part of the way towards noise."""
+        return round(len(self) * strength)
+
     def noised(self, images: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
         """Images (N, ...) after ``steps`` (N,) towards ``noise``."""
         left, come = self._roots(steps, images)
@@ -95,7 +99,7 @@ class Schedule:
         ValueError
             There are not that many steps.
         """
-        total = round(len(self) * strength)
+        total = self.length(strength)
         if not 1 <= count <= total:
             raise ValueError(f"{count} steps were asked for; the schedule has 1 to {total}")
         if spacing == "leading":
