@@ -73,7 +73,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         default=default,
         annotation=Annotated[
             kind | None if optional else kind,
-            typer.Option(declarations, help=described, **bounds),
+            typer.Option(declarations, help=described, case_sensitive=False, **bounds),
         ],
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,12 +36,13 @@ def translate(
 
     Writes NAME_sem.tif (or NAME_tem.tif), its mask NAME_sem_seg-axonmyelin.png (0 background, 127
     myelin, 255 axon), both at the size of the image, and the recipe NAME_sem.json. Masks of stacks
-    are .tif files with all planes.
+    are .tif files with all planes. Of several --samples NAME_sem.tif is a stack, and
+    NAME_sem_spread.tif their standard deviation.
     """
     paths = distinct(expand(images), "sem.tif or ..._tem.tif")
     _check(parameters)
     masks = None if mask is None else Masks(mask, len(paths))
-    sources = {path.absolute() for path in paths}
+    sources = {path.resolve() for path in paths}
 
     def work(path: Path) -> None:
         _translate(path, masks, out, parameters, sources)
@@ -52,16 +53,10 @@ def translate(
 
 def _check(parameters: TranslateParameters) -> None:
     """Find out before the first file what would fail for all of them."""
-    from napari_axongen.core.device import choose_device
-    from napari_axongen.core.models import load_card
-    from napari_axongen.core.translators import model_file, translators
+    from napari_axongen.core.planning import check
 
     try:
-        choose_device(parameters.device)
-        if parameters.model == "auto":
-            translators()
-        else:
-            load_card(model_file(parameters.model))
+        check(parameters)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -79,9 +74,10 @@ def _translate(
     if path.is_dir():
         raise InputError(f"{path} holds no image; name the image files.")
     image = read_image(path, parameters.pixel_size)
-    mask = None
+    mask, kept = None, sources
     if masks is not None:
         file = masks.of(path)
+        kept = sources | {file.resolve()}
         mask = read_mask(file)
         if mask.shape != image.spatial_shape:
             raise InputError(
@@ -90,18 +86,24 @@ def _translate(
             )
     result = follow(translate_steps(image, parameters, mask), path.name)
     stem = f"{path.stem}_{(result.target or 'translated').lower()}"
-    target = out / f"{stem}.tif"
-    if target.absolute() in sources:
-        raise InputError(
-            f"{target} is one of the images to translate; write into another folder than theirs."
-        )
-    write_image(target, result.image, result.pixel_size)
-    typer.echo(target)
+    axes = image.axes.removesuffix("C")
+    several = "I" if parameters.samples > 1 else ""
+    written: dict[str, tuple[Any, str]] = {f"{stem}.tif": (result.image, several + axes)}
+    if result.spread is not None:
+        written[f"{stem}_spread.tif"] = result.spread, axes
     if result.mask is None:
-        say(f"{path.name}: without a mask in the condition, no mask is written.")
+        say(f"{path.name}: made without a mask, so no mask is written.")
     else:
-        label = out / f"{stem}{MASK}.{'png' if result.mask.ndim == 2 else 'tif'}"
-        write_image(label, result.mask, result.pixel_size)
-        typer.echo(label)
+        ending = "png" if result.mask.ndim == 2 else "tif"
+        written[f"{stem}{MASK}.{ending}"] = result.mask, axes
+    for name in written:
+        if (out / name).resolve() in kept:
+            raise InputError(
+                f"{out / name} is one of the files that are translated; write into another folder "
+                "than theirs."
+            )
+    for name, (array, order) in written.items():
+        write_image(out / name, array, result.pixel_size, order)
+        typer.echo(out / name)
     recipe = {"image": path.name, **result.recipe()}
     write_text(out / f"{stem}.json", json.dumps(recipe, indent=2) + "\n")

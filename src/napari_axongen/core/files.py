@@ -103,7 +103,10 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def write_image(
-    path: str | os.PathLike[str], array: npt.NDArray[Any], pixel_size: float | None = None
+    path: str | os.PathLike[str],
+    array: npt.NDArray[Any],
+    pixel_size: float | None = None,
+    axes: str | None = None,
 ) -> None:
     """Write an image, whole or not at all, with its pixel size in the file.
 
@@ -116,6 +119,9 @@ def write_image(
         (Z, Y, X) and (T, Z, Y, X) too.
     pixel_size
         um.
+    axes
+        One letter an axis, as TIFF names them: ``I`` is a sequence of images of one thing. Omitted,
+        a last axis of 3 or 4 of three is colour, and stacks are as above.
 
     Raises
     ------
@@ -129,15 +135,16 @@ def write_image(
         options: dict[str, Any] = {}
         if pixel_size is not None:
             options = {"resolution": (1e4 / pixel_size,) * 2, "resolutionunit": "CENTIMETER"}
-        colour = array.ndim == 3 and array.shape[-1] in (3, 4)
-        axes = "YXS" if colour else "TZYX"[-array.ndim :]
+        if axes is None:
+            colour = array.ndim == 3 and array.shape[-1] in (3, 4)
+            axes = "YXS" if colour else "TZYX"[-array.ndim :]
         if array.dtype == np.bool_:
             array = array.view(np.uint8) * np.uint8(255)
         with atomic_path(target) as partial:
             tifffile.imwrite(
                 partial,
                 np.ascontiguousarray(array),
-                photometric="rgb" if colour else "minisblack",
+                photometric="rgb" if axes.endswith("S") else "minisblack",
                 compression="zlib",
                 metadata={"axes": axes},
                 **options,
