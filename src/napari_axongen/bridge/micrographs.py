@@ -62,9 +62,9 @@ def micrograph(
     Parameters
     ----------
     parameters
-        What to lay out.
+        What to lay out, and by which method it is rendered.
     card
-        Of the translator.
+        Of the translator; another method takes a model that makes the same contrast.
     seed
         Of layout and texture.
     device
@@ -78,17 +78,18 @@ def micrograph(
     # napari would, on the GUI thread, with its first Labels layer
     importlib.import_module("pandas")
     from napari_axongen.core.surrogate.em_images import em_images_steps
+    from napari_axongen.core.translators import task_of, translator_to
 
+    task = task_of(parameters.method)
+    name = card.name if task == card.task else translator_to(card.contrast or "TEM", task)
     contrast: Preset = "sem" if card.contrast == "SEM" else "tem"
-    (made,) = yield from em_images_steps(
-        parameters, contrast, seed=seed, model=card.name, device=device
-    )
+    (made,) = yield from em_images_steps(parameters, contrast, seed=seed, model=name, device=device)
     recipe = {
         "verb": EM_FIBRES,
         "parameters": parameters.model_dump(mode="json"),
         "seed": seed,
         "target": card.contrast,
-        "model": {"name": card.name},
+        "model": {"name": name},
         "version": package_version(),
     }
     result = Micrograph(made.image, made.classes, made.labels, made.pixel_size, recipe)

@@ -9,7 +9,12 @@ import typer
 
 from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters, Preset
+from napari_axongen.core.surrogate.em_parameters import (
+    OF_IMAGES,
+    PRESETS,
+    EmFibreParameters,
+    Preset,
+)
 
 from .console import follow
 from .generate import Devices
@@ -37,12 +42,12 @@ def em_fibres(
     contrast: Annotated[
         Presets | None,
         typer.Option(
-            help="Make images of this contrast, too, by a translator; unless --pixel-size is "
+            help="Make images of this contrast, too, by a model (--method); unless --pixel-size is "
             "given, at the pixel size at which it works."
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="The translator; auto: one that makes the contrast.")
+        str, typer.Option(help="The model of the method; auto: one that makes the contrast.")
     ] = "auto",
     device: Annotated[Devices, typer.Option(help="Where to render the images.")] = Devices.auto,
 ) -> None:
@@ -59,6 +64,12 @@ def em_fibres(
     def is_given(name: str) -> bool:
         return getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
 
+    unheeded = [name for name in (*OF_IMAGES, "model") if is_given(name)]
+    if unheeded and not contrast:
+        raise typer.BadParameter(
+            "without images it is of no use; name their --contrast, tem or sem.",
+            param_hint=f"--{unheeded[0]}",
+        )
     tissue = contrast if contrast and not is_given("preset") else preset
     given = {name: value for name, value in parameters.model_dump().items() if is_given(name)}
     chosen = checked(EmFibreParameters, PRESETS[tissue.value].model_dump() | given)
@@ -67,7 +78,7 @@ def em_fibres(
         if contrast:
             from napari_axongen.core.surrogate.em_images import EmRenderer
 
-            renderer = EmRenderer.of(contrast.value, model, device.value)
+            renderer = EmRenderer.of(contrast.value, model, device.value, chosen.method)
             if "pixel_size" not in given:
                 chosen = suited(chosen, renderer.model.card.axon_diameter)
         check(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -98,36 +98,41 @@ def make_micrographs(
     seed: int,
     model: str = "auto",
     variety: float = 1.0,
+    **rendering: Any,
 ) -> list[LabelledImage]:
-    """Lay out fibres and render them by a translator; image i is "animal" ``sub-made00i``.
+    """Lay out fibres and render them; image i is "animal" ``sub-made00i``.
 
     Parameters
     ----------
     contrast
         What the images shall be.
     count, side
-        How many, and their rows and columns at the scale at which the translator works.
+        How many, and their rows and columns at the scale at which the model works.
     seed
         Of layouts and renderings.
     model
-        Name or file of a translator; ``auto``: one that makes this contrast.
+        Name or file of a model; ``auto``: one that makes this contrast by the method.
     variety
         Of the brightness.
+    **rendering
+        Further fields of `surrogate.em_parameters.EmFibreParameters`: ``method`` and, of diffusion,
+        ``steps`` and ``guidance``.
 
     Raises
     ------
     InputError
-        There is no such translator, or none that makes this contrast.
+        There is no such model, or none that makes this contrast.
     """
+    from napari_axongen.core.checking import checked
     from napari_axongen.core.surrogate.em_images import em_images_steps  # loads torch
     from napari_axongen.core.surrogate.em_laws import suited
-    from napari_axongen.core.surrogate.em_parameters import PRESETS
-    from napari_axongen.core.translators import model_file, translator_to
+    from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters
+    from napari_axongen.core.translators import model_file, task_of, translator_to
 
     kind: Literal["tem", "sem"] = "tem" if contrast == "TEM" else "sem"
-    name = translator_to(contrast) if model == "auto" else model
-    asked = {"width": side, "height": side, "variety": variety}
-    tissue = PRESETS[kind].model_copy(update=asked)
+    asked = {"width": side, "height": side, "variety": variety, **rendering}
+    tissue = checked(EmFibreParameters, PRESETS[kind].model_dump() | asked)
+    name = translator_to(contrast, task_of(tissue.method)) if model == "auto" else model
     parameters = suited(tissue, load_card(model_file(name)).axon_diameter)
     fields = run(em_images_steps(parameters, kind, count, seed, model=name))
     return _labelled(fields, "made{:03d}", "sub-made{:03d}")

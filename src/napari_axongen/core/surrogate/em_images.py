@@ -1,4 +1,4 @@
-"""Electron micrographs out of nothing: fibre layouts, rendered by a translator."""
+"""Electron micrographs out of nothing: fibre layouts, rendered by a translator or a denoiser."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_axongen.core.device import Device, choose_device
+from napari_axongen.core.diffusing import diffuse
 from napari_axongen.core.events import Notice, Progress, Steps, quiet
+from napari_axongen.core.parameters import TranslateParameters
+from napari_axongen.core.planning import Plan, check_model
 from napari_axongen.core.rendering import Source, grey_levels, render_plane
-from napari_axongen.core.translators import Translator, load_translator, translator_to
+from napari_axongen.core.translators import (
+    Translator,
+    check_target,
+    load_translator,
+    task_of,
+    translator_to,
+)
 
 from .em_fields import EmField
 from .em_laws import median_diameter
 from .em_layout import EmLayout, em_fibres, shortfall
-from .em_parameters import EmFibreParameters, Preset
+from .em_parameters import EmFibreParameters, Preset, Rendering
 
 
 @dataclass(frozen=True)
@@ -25,35 +34,50 @@ class EmRenderer:
     Attributes
     ----------
     model
-        The translator.
+        The translator or denoiser.
+    contrast
+        ``tem`` or ``sem``: what the images shall be.
     device
         Where to compute.
     """
 
     model: Translator
+    contrast: Preset
     device: Device
 
     @classmethod
-    def of(cls, contrast: Preset, model: str = "auto", device: str = "auto") -> EmRenderer:
-        """Load a translator.
+    def of(
+        cls,
+        contrast: Preset,
+        model: str = "auto",
+        device: str = "auto",
+        method: Rendering = "cgan",
+    ) -> EmRenderer:
+        """Load a model.
 
         Parameters
         ----------
         contrast
             ``tem`` or ``sem``: what the images shall be.
         model
-            Name or file of a translator, or ``auto``: one that makes this contrast.
+            Name or file of a model, or ``auto``: one that makes this contrast.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        method
+            ``cgan``, for which a translator is needed, or ``ddpm``, for which a denoiser is.
 
         Raises
         ------
         InputError
-            No such model or device, or no translator that makes this contrast.
+            No such model or device, or none that makes this contrast by this method.
         """
-        chosen = choose_device(device)
-        name = translator_to(contrast.upper()) if model == "auto" else model
-        return cls(load_translator(name, chosen), chosen)
+        chosen, task, target = choose_device(device), task_of(method), contrast.upper()
+        loaded = load_translator(
+            translator_to(target, task) if model == "auto" else model, chosen, task
+        )
+        check_target(loaded.card, target)
+        check_model(loaded, TranslateParameters(method=method))
+        return cls(loaded, contrast, chosen)
 
     def said(self) -> str:
         """A sentence on what is used."""
@@ -67,25 +91,41 @@ class EmRenderer:
     def render(
         self, layout: EmLayout, parameters: EmFibreParameters, seed: int, index: int
     ) -> Steps[NDArray[np.uint8]]:
-        """Grey values (Y, X) of a layout; yields Progress over its tiles."""
+        """Grey values (Y, X) of a layout; yields Progress over its tiles, and steps if it has any.
+
+        The method of the parameters must be that for which the model was loaded.
+        """
         height, width = layout.classes.shape
         image = np.empty((height, width), np.uint8)
-        grey_range = self.model.card.grey_range or (0, 255)
+        plan = self._plan(parameters)
 
         def write(rows: slice, columns: slice, values: NDArray[np.float32]) -> None:
-            image[rows, columns] = grey_levels(values[0], grey_range)
+            image[rows, columns] = grey_levels(values[0], plan.grey_range)
 
+        source = Source((height, width), lambda rows, columns: layout.classes[rows, columns], None)
+        # not planes of one stack, which look alike, but specimens
+        noise = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
+        if parameters.method == "ddpm":
+            yield from diffuse(plan, source, write, noise, 0, (0, 0))
+            return image
         yield from render_plane(
             self.model.network,
-            Source((height, width), lambda rows, columns: layout.classes[rows, columns], None),
+            source,
             write,
-            scale=self.scale(parameters),
-            # not planes of one stack, which look alike, but specimens
-            seed=int(np.random.SeedSequence((seed, index)).generate_state(1)[0]),
+            scale=plan.scale,
+            seed=noise,
             variety=parameters.variety,
             device=self.device,
         )
         return image
+
+    def _plan(self, parameters: EmFibreParameters) -> Plan:
+        """What a translation of a layout would be done with."""
+        asked = TranslateParameters(
+            method=parameters.method, steps=parameters.steps, guidance=parameters.guidance
+        )
+        target, scale = self.contrast.upper(), self.scale(parameters)
+        return Plan(self.model, scale, None, None, target, self.device, asked)
 
 
 def em_images_steps(
@@ -102,7 +142,8 @@ def em_images_steps(
     Parameters
     ----------
     parameters
-        Of the layouts and their looks.
+        Of the layouts and their looks; ``method`` says by what they are rendered, ``steps`` and
+        ``guidance`` how, if by diffusion.
     contrast, model, device
         As of `EmRenderer.of`.
     count, seed, first
@@ -117,7 +158,7 @@ def em_images_steps(
     InputError
         The parameters cannot be drawn, or as of `EmRenderer.of`.
     """
-    renderer = EmRenderer.of(contrast, model, device)
+    renderer = EmRenderer.of(contrast, model, device, parameters.method)
     yield Notice(renderer.said())
     made = []
     for index in range(first, first + count):

@@ -8,10 +8,18 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_axongen.core.image import PIXEL_SIZE_RANGE
-from napari_axongen.core.parameters import variety_field
+from napari_axongen.core.parameters import GUIDANCE, STEPS, variety_field
 
 DiameterLaw: TypeAlias = Literal["lognormal", "gamma"]
 Preset: TypeAlias = Literal["tem", "sem"]
+Rendering: TypeAlias = Literal["cgan", "ddpm"]
+
+METHOD: Any = Field(
+    "cgan",
+    title="Method",
+    description="How a micrograph is made of a layout: cgan, by a conditional generative "
+    "adversarial network, or ddpm, by diffusion.",
+)
 
 
 def _number(
@@ -32,7 +40,8 @@ def _side(title: str, description: str) -> Any:
 class EmFibreParameters(BaseModel):
     """What a layout of myelinated fibres is drawn from; the defaults are the preset ``tem``.
 
-    ``variety`` is of the micrograph that a translator makes of it, not of the layout.
+    ``method``, ``steps``, ``guidance`` and ``variety`` are of the micrograph that a model makes of
+    it, not of the layout.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -112,8 +121,14 @@ class EmFibreParameters(BaseModel):
         "As the axon diameter SD, for axons without myelin.",
         unit="um",
     )
+    method: Rendering = METHOD
     variety: float = variety_field(1.0)
+    steps: int = STEPS
+    guidance: float = GUIDANCE
 
+
+OF_IMAGES = ("method", "variety", "steps", "guidance")
+"""Fields that a layout by itself does not heed."""
 
 PRESETS: Mapping[Preset, EmFibreParameters] = {
     # Mouse corpus callosum: the median axon is 0.40 um, some 80 px.

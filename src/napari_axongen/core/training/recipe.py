@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_axongen.core.datasets.augment import Augmentation
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import NAME_PATTERN
-from napari_axongen.core.parameters import variety_field
+from napari_axongen.core.parameters import GUIDANCE, STEPS, variety_field
+from napari_axongen.core.surrogate.em_parameters import METHOD, Rendering
 
 Contrast: TypeAlias = Literal["TEM", "SEM"]
 
@@ -47,12 +48,15 @@ class FieldsData(_Section):
 
 
 class MadeData(_Section):
-    """Fibre layouts, rendered by a translator."""
+    """Fibre layouts, rendered by a translator or a denoiser."""
 
-    model: str = Field("auto", title="Translator", description="Its name or file.")
+    method: Rendering = METHOD
+    model: str = Field("auto", title="Model", description="Its name or file.")
     count: int = Field(ge=1, title="Images")
     side: int = Field(512, ge=64, title="Side", description="Rows and columns of an image.")
     variety: float = variety_field(2.0)
+    steps: int = STEPS
+    guidance: float = GUIDANCE
     seed: int = Field(0, ge=0, title="Seed")
 
 
