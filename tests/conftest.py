@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 # Before torch is loaded: small tensors on many threads are slower, and sums depend on the number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+if TYPE_CHECKING:
+    from napari_axongen.core.networks import Denoiser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -72,3 +77,44 @@ def translators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Pa
         files[name] = folder / f"{name}.safetensors"
         save_model(files[name], build(network), card)
     return files
+
+
+@pytest.fixture(scope="session")
+def make_denoiser() -> Callable[..., Denoiser]:
+    """Makes a small denoiser that is not trained, but answers to all that it is told."""
+    import torch
+
+    from napari_axongen.core.networks import build
+
+    def make(seed: int = 7, **arguments: Any) -> Denoiser:
+        torch.manual_seed(seed)
+        network = build({"name": "denoiser", "channels": [8, 12], **arguments})
+        for weights in network.parameters():
+            if not weights.any():  # so that training begins gently
+                torch.nn.init.normal_(weights, std=0.2)
+        return cast("Denoiser", network.eval().requires_grad_(False))
+
+    return make
+
+
+@pytest.fixture
+def denoiser(translators: dict[str, Path], make_denoiser: Callable[..., Denoiser]) -> Path:
+    """Beside the two translators a small denoiser, tem-sem, which makes both contrasts."""
+    from napari_axongen.core.models import Card, save_model
+    from napari_axongen.core.models.card import Looks
+
+    file = translators["tem-to-sem"].with_name("tem-sem.safetensors")
+    looks = {
+        "TEM": Looks(grey_range=(40, 220), quantiles=[-0.2, 0.3, 0.7, 0.9, 1.1]),
+        "SEM": Looks(grey_range=(10, 200), quantiles=[-0.1, 0.1, 0.2, 0.5, 1.2]),
+    }
+    card = Card(
+        name="tem-sem",
+        task="diffusion",
+        network={"name": "denoiser", "channels": [8, 12], "centre": 0.1, "spread": 0.4},
+        classes=["background", "myelin", "axon"],
+        axon_diameter=24,
+        looks=looks,
+    )
+    save_model(file, make_denoiser(), card)
+    return file

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import torch
-
 from .device import Device, choose_device
 from .errors import InputError
 from .events import Notice, Progress, Steps
@@ -14,15 +12,11 @@ from .image import Image
 from .masks import mask_diameter
 from .matching import Match, match_model
 from .models.card import Card, Looks
-from .models.store import load_card
-from .networks import build
 from .parameters import SegmentParameters, TranslateParameters
 from .translators import (
     Translator,
     check_target,
-    check_task,
     load_translator,
-    model_file,
     task_of,
     translator_from,
     translator_to,
@@ -149,13 +143,9 @@ def check(parameters: TranslateParameters) -> None:
     InputError
         An unknown model or device, none that suits, or the model cannot do what is asked.
     """
-    choose_device(parameters.device)
-    name = _named(parameters)
+    device, name = choose_device(parameters.device), _named(parameters)
     if name is not None:
-        card = load_card(model_file(name))
-        check_task(card, task_of(parameters.method))
-        with torch.device("meta"):  # no weights are needed
-            check_model(Translator(build(card.network), card, ""), parameters)
+        check_model(load_translator(name, device, task_of(parameters.method)), parameters)
 
 
 def _named(parameters: TranslateParameters) -> str | None:

@@ -48,7 +48,7 @@ from .tiling import (
 )
 
 _IN_MEMORY = 1 << 28  # bytes of an array, above which it lies in a file
-_BLOCK = 1024  # working pixels of a side that are prepared at a time
+_BLOCK = 1024  # pixels of a side that are prepared at a time, of the image or at work
 
 
 def sample_plane(
@@ -103,7 +103,9 @@ def sample_plane(
                 tiles = state.tiles(network, side, first)
                 try:
                     for count, spans in enumerate(tiles):
-                        _step(network, state, spans, leg, index, route.guidance, (seed, plane))
+                        now = Progress(done * len(tiles) + count, total * len(tiles), "steps")
+                        guidance, key = route.guidance, (seed, plane)
+                        yield from _step(network, state, spans, leg, index, guidance, key, now)
                         write(spans[0].core, spans[1].core, state.image(spans, network))
                         yield Progress(done * len(tiles) + count + 1, total * len(tiles), "steps")
                     break
@@ -273,7 +275,8 @@ def _prepare(
     if route.begins_with == "matched" and source.grey is not None:
         windows = samples_of(source.grey, source.shape, scale, device)
         sample = np.concatenate([window.cpu().numpy().ravel() for window in windows])
-    for block in product(*(_blocks(length) for length in state.x.shape)):
+    side = max(1, round(_BLOCK * min(scale, 1)))
+    for block in product(*(_blocks(length, side) for length in state.x.shape)):
         x = torch.zeros([span.stop - span.start for span in block])
         if source.planes:
             wide, places = zip(
@@ -304,8 +307,8 @@ def _prepare(
         yield Progress(0, 1, "steps")
 
 
-def _blocks(length: int) -> list[slice]:
-    return [slice(start, min(start + _BLOCK, length)) for start in range(0, length, _BLOCK)]
+def _blocks(length: int, side: int) -> list[slice]:
+    return [slice(start, min(start + side, length)) for start in range(0, length, side)]
 
 
 def _surrounded(span: slice, length: int) -> tuple[slice, Tensor]:
@@ -333,8 +336,9 @@ def _step(
     index: int,
     guidance: float,
     key: tuple[int, int],
-) -> None:
-    """Take one tile from its level of noise to the next."""
+    now: Progress,
+) -> Steps[None]:
+    """Take one tile from its level of noise to the next; yields ``now`` between two calls."""
     way, (row, column) = leg.way, spans
     device = next(network.parameters()).device
     level = torch.tensor([way.told[index]], device=device)
@@ -352,6 +356,7 @@ def _step(
 
     made = call(ignored=guidance == 0)
     if guidance not in (0, 1):
+        yield now
         without = call(ignored=True)
         made = without + guidance * (made - without)
     output = row.output, column.output

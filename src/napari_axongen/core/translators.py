@@ -74,15 +74,10 @@ def load_translator(model: str, device: Device, task: Task = "translation") -> T
         As `models.store.load_network`, or it is another kind of model.
     """
     network, card, sha256 = load_network(model_file(model), device)
-    check_task(card, task)
-    return Translator(fold_batch_norm(network), card, sha256)
-
-
-def check_task(card: Card, task: Task) -> None:
-    """Refuse another kind of model."""
     if card.task != task:
         suits = ", ".join(card.name for card in available() if card.task == task) or "none there is"
-        raise InputError(f"Model '{card.name}' is for {card.task}; for {task}, choose {suits}.")
+        raise InputError(f"Model '{model}' is for {card.task}; for {task}, choose {suits}.")
+    return Translator(fold_batch_norm(network), card, sha256)
 
 
 def check_target(card: Card, target: str) -> None:
