@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.io
 import torch
 from torch.nn import functional
 
-from napari_axongen.core.datasets import make_fields
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import run
@@ -25,22 +24,9 @@ SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, write_bids: Callable[..., Path]) -> Path:
     """A BIDS data set of two animals, made by the package itself."""
-    root = tmp_path_factory.mktemp("SEM")
-    for animal, field in zip(("sub-a", "sub-b"), make_fields("SEM", 2, 160, seed=3), strict=True):
-        image, masks = root / animal / "micr", root / "derivatives" / "labels" / animal / "micr"
-        image.mkdir(parents=True)
-        masks.mkdir(parents=True)
-        grey = np.asarray(field.image.data)
-        grey = np.clip(255 * grey / grey.max(), 0, 255).astype(np.uint8)
-        skimage.io.imsave(image / f"{animal}_SEM.png", grey)
-        skimage.io.imsave(
-            masks / f"{animal}_SEM_seg-axonmyelin-manual.png",
-            np.array([0, 127, 255], np.uint8)[field.classes],
-            check_contrast=False,
-        )
-    return root
+    return write_bids(tmp_path_factory.mktemp("SEM"), "SEM", 160)
 
 
 def recipe(data: Path, **changes: object) -> DiffusionRecipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from napari_axongen.core.conditioning import CHANNELS
-from napari_axongen.core.datasets import make_fields
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, run
@@ -32,30 +32,14 @@ ANIMALS = ("sub-a", "sub-b")
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(
+    tmp_path_factory: pytest.TempPathFactory, write_bids: Callable[..., Path]
+) -> dict[str, Path]:
     """Two BIDS data sets of two animals each, made by the package itself."""
-    made = {}
-    for contrast in ("TEM", "SEM"):
-        root = made[contrast] = tmp_path_factory.mktemp(contrast)
-        for animal, field in zip(ANIMALS, make_fields(contrast, 2, 128, seed=3), strict=True):
-            image, masks = (
-                root / animal / "micr",
-                root / "derivatives" / "labels" / animal / "micr",
-            )
-            image.mkdir(parents=True)
-            masks.mkdir(parents=True)
-            grey = np.asarray(field.image.data)
-            skimage.io.imsave(image / f"{animal}_{contrast}.png", _as_bytes(grey))
-            skimage.io.imsave(
-                masks / f"{animal}_{contrast}_seg-axonmyelin-manual.png",
-                np.array([0, 127, 255], np.uint8)[field.classes],
-                check_contrast=False,
-            )
-    return made
-
-
-def _as_bytes(grey: np.ndarray) -> np.ndarray:
-    return np.clip(255 * grey / grey.max(), 0, 255).astype(np.uint8)
+    return {
+        contrast: write_bids(tmp_path_factory.mktemp(contrast), contrast, 128)
+        for contrast in ("TEM", "SEM")
+    }
 
 
 def recipe(folders: dict[str, Path], **changes: object) -> TranslationRecipe:
