@@ -19,7 +19,8 @@ from .rendering import Source
 from .sampling import sample_plane
 from .tiling import Grid, Read, Write, load
 
-_TRIP = 256  # working pixels of a side of the part that is taken to noise and back
+ROUND_TRIP = 256
+"""Working pixels of a side of the part that is taken to noise and back."""
 
 
 def shows_greys(parameters: TranslateParameters) -> bool:
@@ -66,8 +67,8 @@ def round_trip(
     for length, at in zip(image.plane_shape, (first or image.plane_shape)[-2:], strict=True):
         working = Grid(length, plan.scale, 0, 1).working_length
         middle = round(at * plan.scale) if first is not None else working // 2
-        start = max(0, min(middle - _TRIP // 2, working - _TRIP))
-        parts.append(slice(start, min(start + _TRIP, working)))
+        start = max(0, min(middle - ROUND_TRIP // 2, working - ROUND_TRIP))
+        parts.append(slice(start, min(start + ROUND_TRIP, working)))
 
     def brought(read: Read) -> Any:
         return load(read, parts[0], parts[1], plan.scale, image.plane_shape, plan.device)[0].cpu()

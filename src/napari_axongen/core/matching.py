@@ -29,7 +29,9 @@ from .tiling import predict
 SCALES = tuple(float(2**exponent) for exponent in np.arange(-4, 1.51, 0.5))
 """Network pixels per image pixel that are tried: steps that the training's zoom bridges."""
 
-_LOOK = 256  # side, in network pixels, of the part of the image that is looked at
+LOOK = 256
+"""Side, in network pixels, of the part of the image that is looked at."""
+
 _CONVINCING = 0.6  # plausibility from which a scale known from the pixel size is not questioned
 _BETTER = 1.2  # how many times more plausible another scale must be to overrule it
 _FLAT = 1.5  # factor by which the size of the axons may move the scale that was found
@@ -166,7 +168,7 @@ class _View:
 
         The diameter is in image pixels.
         """
-        rows, columns = (_middle(length, round(_LOOK / scale)) for length in self.image.plane_shape)
+        rows, columns = (_middle(length, round(LOOK / scale)) for length in self.image.plane_shape)
         window = self.grey.normalise(self.image.read(self.plane, rows, columns))
         result: list[npt.NDArray[np.float32]] = []
         steps = predict(

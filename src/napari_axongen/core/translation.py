@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .device import choose_device
 from .diffusing import diffuse, round_trip, shows_greys
 from .errors import InputError
-from .events import Notice, Partial, Progress, Steps, counted, quiet
+from .events import Notice, Partial, Progress, Steps, counted
 from .image import Image, check_pixel_size, normalised
 from .masks import check_mask
 from .matching import Match
@@ -30,7 +30,8 @@ from .segmentation import class_values, fibre_probabilities
 from .tiling import Read, Window, Write, predict
 
 FINDING, TRANSLATING = "finding axons and myelin", "translating"
-"""What progress says: while the mask is made, and while the result is written."""
+CHECKING = "checking the way back"
+"""What progress says: while the mask is made, while the result is written, and after ``ddib``."""
 
 Origin: TypeAlias = Literal["given", "segmented"]
 
@@ -184,7 +185,8 @@ def translate_steps(
     spread = _deviation(result) if several else None
     trip = None
     if parameters.method == "ddib":
-        trip = yield from quiet(round_trip(plan, image, mask, planes[0], first))
+        steps_back = round_trip(plan, image, mask, planes[0], first)
+        trip = yield from counted(steps_back, 0, 1, CHECKING)
         yield Notice(
             "Taken to noise and back with its own label, a part of the image returns to within "
             f"{trip:.1%} of the grey range (root mean square)."
