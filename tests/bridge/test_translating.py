@@ -15,8 +15,10 @@ from napari_axongen.bridge.translating import (
     Written,
     contrast_of,
     direction,
+    directions,
     looked_at,
     suitable,
+    towards,
     translate,
     translators,
 )
@@ -140,9 +142,11 @@ def test_what_made_or_segmented_a_layer_says_more_than_its_name():
 def test_models_by_direction(translators_only):
     cards = translators_only
     assert [direction(card) for card in cards] == ["SEM → TEM", "TEM → SEM"]
-    assert suitable(cards, "TEM").name == "tem-to-sem"
-    assert suitable(cards, None) is None
-    assert suitable([], "TEM") is None
+    choices = directions("cgan", cards)
+    assert suitable(choices, "TEM").model == "tem-to-sem"
+    assert suitable(choices, None) is choices[0]
+    assert towards(choices, "TEM").model == "sem-to-tem"
+    assert [choice.model for choice in directions("cgan", [])] == ["auto"]
 
 
 @pytest.fixture

@@ -81,9 +81,9 @@ def test_from_nothing_to_the_other_contrast_and_a_training_set(
     dock = TranslateDock(viewer)
     viewer.window.add_dock_widget(dock, name="Translate")
     dock.picker.choose(layers[0])
-    assert dock.model.currentData() == "sem-to-tem"
-    for condition in range(dock.condition.count()):
-        dock.condition.setCurrentIndex(condition)
+    assert dock.form.direction.currentData() == "sem-to-tem"
+    for condition in range(dock.form.condition.count()):
+        dock.form.condition.setCurrentIndex(condition)
         with qtbot.waitSignal(dock.translating.finished, timeout=60_000) as done:
             dock.run.button.click()
         made = viewer.layers["SEM micrograph as TEM"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import product
 from types import SimpleNamespace
 
 import dask.array as da
@@ -130,6 +131,8 @@ class StandIn(Gated):
 class Renderer(Gated):
     """Translates by inversion, row of tiles by row of tiles; the mask it makes is of `draw_fibres`.
 
+    Samples differ by a grey level each.
+
     Attributes
     ----------
     masks, first
@@ -150,8 +153,9 @@ class Renderer(Gated):
             yield Notice("Computing on CPU: no GPU found, 1 thread(s).")
             yield Notice("TEM contrast: the stand-in renders it as SEM.")
             planes = sorted(image.plane_indices(), key=lambda plane: plane != first[:-2])
-            height = image.plane_shape[0]
-            for plane in planes:
+            height, samples = image.plane_shape[0], parameters.samples
+            stack = out if samples > 1 else out[None]
+            for plane, sample in product(planes, range(samples)):
                 for tile in range(self.tiles):
                     if self.done:
                         self.gate.wait(20)
@@ -159,15 +163,16 @@ class Renderer(Gated):
                         raise self.error
                     time.sleep(self.pause)
                     rows = slice(tile * height // self.tiles, (tile + 1) * height // self.tiles)
-                    out[(*plane, rows)] = 255 - image.read(plane, rows)
+                    stack[(sample, *plane, rows)] = 255 - image.read(plane, rows) - sample
                     self.order.append((plane, rows.start))
                     self.done += 1
-                    yield Progress(self.done, self.tiles * len(planes), "translating")
+                    total = self.tiles * len(planes) * samples
+                    yield Progress(self.done, total, "translating")
                 if plane:
                     yield Partial(plane, out[plane])
             given = mask is not None
             if mask is None and parameters.condition != "structure":
-                mask = np.zeros(out.shape, np.uint8)
+                mask = np.zeros(image.spatial_shape, np.uint8)
                 for plane in planes:
                     grey = image.read(plane)
                     mask[plane] = 255 * (grey == AXON) + 127 * (grey == MYELIN)
@@ -179,7 +184,15 @@ class Renderer(Gated):
                 "source": "TEM",
                 "target": "SEM",
             }
-            return SimpleNamespace(image=out, mask=mask, target="SEM", recipe=lambda: recipe)
+            return SimpleNamespace(
+                image=out,
+                mask=mask,
+                target="SEM",
+                recipe=lambda: recipe,
+                spread=out.std(0, dtype=np.float32) if samples > 1 else None,
+                card=SimpleNamespace(axon_diameter=28.0),
+                scale=1.0,
+            )
         finally:
             self.closed.set()
 
@@ -235,7 +248,8 @@ def translate_dock(make_napari_viewer_proxy, renderer, qtbot):
     renderer.gate.set()
     for dock in docks:
         dock.close_down()
-        qtbot.waitUntil(lambda dock=dock: not (dock.translating.running or dock.exporting.running))
+        jobs = (dock.translating, dock.foretelling, dock.exporting)
+        qtbot.waitUntil(lambda jobs=jobs: not any(job.running for job in jobs))
     docks.clear()
 
 

@@ -105,7 +105,7 @@ def test_each_unlocked_run_has_a_seed_of_its_own(translate_dock, renderer, qtbot
     for _ in range(2):
         click(dock, qtbot)
     assert len({parameters.seed for parameters in renderer.parameters}) == 2
-    dock.seed.lock.setChecked(True)
+    dock.form.seed.lock.setChecked(True)
     for _ in range(2):
         click(dock, qtbot)
     assert renderer.parameters[-1].seed == renderer.parameters[-2].seed
@@ -125,20 +125,20 @@ def test_each_unlocked_run_has_a_seed_of_its_own(translate_dock, renderer, qtbot
 )
 def test_direction_is_guessed_from_the_name(translate_dock, name, model):
     _viewer, dock = translate_dock(name=name)
-    assert dock.model.currentData() == model
+    assert dock.form.direction.currentData() == model
 
 
 def test_what_a_person_chose_outlives_a_calibration(translate_dock):
     viewer, dock = translate_dock()
     viewer.add_labels(np.zeros((96, 128), np.uint8), name="a axon")
     viewer.add_labels(np.zeros((96, 128), np.uint8), name="a myelin")
-    dock.model.setCurrentIndex(dock.model.findData("sem-to-tem"))
-    dock.mask.setCurrentIndex(1)
+    dock.form.direction.setCurrentIndex(dock.form.direction.findData("sem-to-tem"))
+    dock.form.mask.setCurrentIndex(1)
     viewer.layers["field TEM"].units = ("um", "um")
     viewer.layers["field TEM"].scale = (0.1, 0.1)
     assert dock.pixel_size.optional_value() == pytest.approx(0.1)
-    assert dock.model.currentData() == "sem-to-tem"
-    assert dock.mask.currentText() == "a: axon, myelin"
+    assert dock.form.direction.currentData() == "sem-to-tem"
+    assert dock.form.mask.currentText() == "a: axon, myelin"
 
 
 def test_direction_is_known_of_what_was_segmented_and_translated(
@@ -151,10 +151,10 @@ def test_direction_is_known_of_what_was_segmented_and_translated(
     other = viewer.add_image(draw_fibres(), name="other")
     dock.picker.choose(other)
     dock.picker.choose(viewer.layers["field"])
-    assert dock.model.currentData() == "sem-to-tem"
+    assert dock.form.direction.currentData() == "sem-to-tem"
     click(dock, qtbot)  # the stand-in says that it made SEM
     dock.picker.choose(viewer.layers["field as SEM"])
-    assert dock.model.currentData() == "sem-to-tem"
+    assert dock.form.direction.currentData() == "sem-to-tem"
 
 
 def test_an_unknown_contrast_is_found_by_the_core_and_named_in_the_end(
@@ -172,12 +172,12 @@ def test_the_image_s_own_labels_are_the_mask(translate_dock, renderer, network, 
     from napari_axongen.widgets.segment import SegmentDock
 
     viewer, dock = translate_dock()
-    assert dock.mask.mask is None
+    assert dock.form.mask.mask is None
     segmenting = SegmentDock(viewer)
     viewer.window.add_dock_widget(segmenting)
     with qtbot.waitSignal(segmenting.segmenting.finished):
         segmenting.run.button.click()
-    assert dock.mask.currentText() == "field TEM: axon, myelin"
+    assert dock.form.mask.currentText() == "field TEM: axon, myelin"
     viewer.layers["field TEM axon"].data[:40] = 0  # corrected by hand
     click(dock, qtbot)
     grey = viewer.layers[0].data
@@ -186,11 +186,11 @@ def test_the_image_s_own_labels_are_the_mask(translate_dock, renderer, network, 
     assert np.array_equal(renderer.masks[-1][40:] == 255, grey[40:] == AXON)
     assert recipe_of(viewer.layers[MADE[1]])["mask"] == "given"
     dock.picker.choose(viewer.layers["field TEM as SEM"])
-    assert dock.mask.currentText() == "field TEM as SEM: axon, myelin"
+    assert dock.form.mask.currentText() == "field TEM as SEM: axon, myelin"
     dock.picker.choose(viewer.layers["field TEM"])
-    assert dock.mask.currentText() == "field TEM: axon, myelin"
-    dock.mask.setCurrentIndex(0)
-    dock.mask.activated.emit(0)
+    assert dock.form.mask.currentText() == "field TEM: axon, myelin"
+    dock.form.mask.setCurrentIndex(0)
+    dock.form.mask.activated.emit(0)
     viewer.add_labels(np.zeros((96, 128), int))  # does not bring the mask back
     click(dock, qtbot)
     assert renderer.masks[-1] is None
@@ -200,9 +200,9 @@ def test_the_image_s_own_labels_are_the_mask(translate_dock, renderer, network, 
 def test_conditions_are_explained(translate_dock, renderer, qtbot):
     viewer, dock = translate_dock()
     said = set()
-    for index in range(dock.condition.count()):
-        dock.condition.setCurrentIndex(index)
-        said.add(dock.meaning.text())
+    for index in range(dock.form.condition.count()):
+        dock.form.condition.setCurrentIndex(index)
+        said.add(dock.form.meaning.text())
     assert len(said) == 3
     assert all(said)
     click(dock, qtbot)
@@ -394,7 +394,7 @@ def test_stacks_of_every_depth(translate_dock, renderer, qtbot, shape):
 
 def test_a_large_image_is_shown_by_views_of_its_memory(translate_dock, renderer, qtbot):
     viewer, dock = translate_dock(np.full((4100, 64), 9, np.uint8))
-    dock.condition.setCurrentIndex(2)
+    dock.form.condition.setCurrentIndex(2)
     click(dock, qtbot)
     made = viewer.layers["field TEM as SEM"]
     assert made.multiscale
@@ -520,8 +520,8 @@ def test_a_folder_that_cannot_be_written_is_said(translate_dock, renderer, qtbot
 
 def test_recipe_is_copied(translate_dock, renderer, network, qtbot):
     viewer, dock = translate_dock(**PLACE)
-    dock.seed.box.setValue(5)
-    dock.condition.setCurrentIndex(1)
+    dock.form.seed.box.setValue(5)
+    dock.form.condition.setCurrentIndex(1)
     click(dock, qtbot)
     dock.copy.copy(as_command)
     assert QApplication.clipboard().text() == (

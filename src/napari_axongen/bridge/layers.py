@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from napari.utils.transforms import Affine
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import TIFF_SUFFIXES
@@ -25,9 +26,13 @@ RECIPE = "axongen"
 CURTAIN = "curtain"
 """The verb of a layer that only compares two others: see `widgets.compare`."""
 
+SPREAD = "spread"
+"""The output of a translation that says how much its samples differ."""
+
 MIN_SIDE = 16
 """Fewer rows or columns hold no fibre."""
 
+_LINEAR = ("scale", "translate", "rotate", "shear")
 _SQUARE = 0.01  # relative difference of Y and X below which a pixel counts as square
 
 
@@ -90,6 +95,12 @@ def level_0(layer: Any) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def spatial_shape(layer: Any) -> tuple[int, ...]:
+    """Shape of a layer at full resolution, without its colours."""
+    shape = tuple(int(n) for n in level_0(layer).shape)
+    return shape[:-1] if getattr(layer, "rgb", False) else shape
+
+
 def axes_of(layer: Any) -> str:
     """Axes of an image layer, by its axis labels where they say so.
 
@@ -107,7 +118,7 @@ def axes_of(layer: Any) -> str:
     axes = {0: "YX", 1: "ZYX", 2: "TZYX"}[stack]
     if stack == 1 and str(layer.axis_labels[0]).lower() in ("t", "time", "frame"):
         axes = "TYX"
-    return axes + ("C" if layer.rgb else "")
+    return axes + ("C" if getattr(layer, "rgb", False) else "")
 
 
 def image_of(layer: Any, pixel_size_um: float | None) -> Image:
@@ -152,21 +163,36 @@ def why_not(layer: Any) -> str | None:
     return None
 
 
-def is_curtain(layer: Any) -> bool:
-    """Whether a layer only compares two others, and is no image of its own."""
-    return (recipe_of(layer) or {}).get("verb") == CURTAIN
+def is_image_of_its_own(layer: Any) -> bool:
+    """Whether a layer neither compares two others nor says how much images differ."""
+    recipe = recipe_of(layer) or {}
+    return recipe.get("verb") != CURTAIN and recipe.get("output") != SPREAD
 
 
-def placement(layer: Any) -> dict[str, Any]:
-    """Keyword arguments that lay a new layer exactly on another one."""
+def placement(layer: Any, front: str | None = None) -> dict[str, Any]:
+    """Keyword arguments that lay a new layer exactly on another one.
+
+    Parameters
+    ----------
+    layer
+        The other one.
+    front
+        Label of an axis, counted in pixels, that the new layer has before those of the other.
+    """
+    place = {name: np.asarray(getattr(layer, name)) for name in _LINEAR}
+    affine, units, labels = layer.affine, tuple(layer.units), tuple(layer.axis_labels)
+    if front is not None:
+        wide = Affine(**place).expand_dims([0])
+        place = {name: np.asarray(getattr(wide, name)) for name in _LINEAR}
+        affine, units, labels = affine.expand_dims([0]), ("pixel", *units), (front, *labels)
     return {
-        "scale": tuple(layer.scale),
-        "translate": tuple(layer.translate),
-        "rotate": np.asarray(layer.rotate),
-        "shear": np.asarray(layer.shear),
-        "affine": np.asarray(layer.affine),
-        "units": tuple(layer.units),
-        "axis_labels": tuple(layer.axis_labels),
+        "scale": tuple(place["scale"]),
+        "translate": tuple(place["translate"]),
+        "rotate": place["rotate"],
+        "shear": place["shear"],
+        "affine": np.asarray(affine),
+        "units": units,
+        "axis_labels": labels,
     }
 
 

@@ -16,7 +16,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import AXON, MYELIN, to_classes
 from napari_axongen.core.image import Image
 
-from .layers import level_0, recipe_of
+from .layers import level_0, recipe_of, spatial_shape
 
 _NAMED = re.compile(r"(?P<stem>.*?)[ _-]+(?P<name>axon|myelin)(-manual)?$", re.IGNORECASE)
 _LOOKED_AT = 128  # rows and columns of a layer from which it is told whether it is a mask
@@ -69,7 +69,7 @@ def find_masks(source: Any, layers: Iterable[Any]) -> list[MaskLayers]:
     Two layers are a pair when the plugin made them from one image, or when they are called
     ``NAME axon`` and ``NAME myelin``. A layer of its own holds 0, 127 and 255.
     """
-    shape = _spatial_shape(source)
+    shape = spatial_shape(source)
     fitting = [layer for layer in layers if layer != source and _may_be_mask(layer, shape)]
     halves: dict[tuple[str, str], dict[str, Any]] = {}
     single = []
@@ -96,11 +96,6 @@ def belongs(mask: MaskLayers, source: Any) -> bool:
     return bool(mask.axon.name.startswith(source.name))
 
 
-def _spatial_shape(layer: Any) -> tuple[int, ...]:
-    shape = tuple(int(n) for n in level_0(layer).shape)
-    return shape[:-1] if getattr(layer, "rgb", False) else shape
-
-
 def _may_be_mask(layer: Any, shape: tuple[int, ...]) -> bool:
     """Labels but those that number fibres, or an image of few values; of the right size."""
     if not isinstance(layer, Labels | ImageLayer) or getattr(layer, "rgb", False):
@@ -108,7 +103,7 @@ def _may_be_mask(layer: Any, shape: tuple[int, ...]) -> bool:
     recipe = recipe_of(layer)
     if recipe and recipe.get("output") == "fibres":
         return False
-    return _spatial_shape(layer) == shape and np.dtype(level_0(layer).dtype).kind in "bui"
+    return spatial_shape(layer) == shape and np.dtype(level_0(layer).dtype).kind in "bui"
 
 
 def _half(layer: Any) -> tuple[tuple[str, str], str] | None:

@@ -25,6 +25,9 @@ MADE = ("translate", EM_FIBRES)
 PARTIAL = "partial"
 """Key in the recipe of an image that was stopped half-way."""
 
+SAMPLE = "sample"
+"""Label of the axis of several renderings of one image, which share their labels."""
+
 
 @dataclass(frozen=True)
 class LabelledPair:
@@ -77,13 +80,18 @@ def labelled_pairs(layers: Iterable[Any]) -> list[LabelledPair]:
         axon, myelin = (labels_of(layers, layer, name) for name in ("axon", "myelin"))
         if axon is None or myelin is None or recipe.get(PARTIAL):
             continue
+        image, axes = level_0(layer), axes_of(axon)
+        classes: tuple[Any, ...] = level_0(axon), level_0(myelin)
+        if layer.axis_labels[0] == SAMPLE:
+            axes = f"S{axes}"
+            classes = tuple(np.broadcast_to(one, image.shape) for one in classes)
         found.append(
             LabelledPair(
                 _stem(layer, recipe, {pair.stem for pair in found}),
-                level_0(layer),
-                level_0(axon),
-                level_0(myelin),
-                axes_of(layer),
+                image,
+                classes[0],
+                classes[1],
+                axes,
                 pixel_size(layer).um,
                 recipe,
             )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Partial, Progress, Steps
+from napari_axongen.core.events import Notice, Partial, Progress, Steps
 from napari_axongen.core.files import AXON, MYELIN
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.card import Card
@@ -25,6 +27,27 @@ from .segmenting import Output
 
 if TYPE_CHECKING:
     from napari_axongen.core.translation import Translation
+
+CGAN, GENERATE = "cgan", "generate"
+METHODS = {
+    CGAN: ("Conditional GAN", "Fast: paints the other contrast in one go."),
+    "ddpm": ("Diffusion: re-render", "Out of noise, step by step, guided as below."),
+    "sdedit": ("Diffusion: from the image", "The image, noised and cleaned: forms stay."),
+    "ddib": ("Diffusion: noise and back", "The image to its noise, and back as the other."),
+    GENERATE: ("Diffusion: make one up", "Invented, around labels if there are any."),
+}
+"""How it is made: what a person calls it, and what that means."""
+
+_DRAWN = {"seed", "samples", "shared_noise"}
+_STEPPED = {"steps", "guidance"}
+_HEEDED = {
+    CGAN: {"condition", "variety", *_DRAWN},
+    "ddpm": {"condition", "sampler", *_DRAWN, *_STEPPED},
+    "sdedit": {"condition", "sampler", "strength", *_DRAWN, *_STEPPED},
+    "ddib": {"condition", *_STEPPED},
+    GENERATE: {"sampler", *_DRAWN, *_STEPPED},
+}
+_BY_METHOD: set[str] = set().union(*_HEEDED.values())
 
 CONDITIONS = {
     "mask": (
@@ -42,6 +65,9 @@ CONDITIONS = {
 }
 """What a translation is conditioned on: what a person calls it, and what that means."""
 
+AUTO = "auto"
+_HIGHEST = 99.5  # percentile of a spread that is shown brightest
+_ENOUGH = 1 << 20  # pixels that tell it
 _NAMED = re.compile(r"(?<![a-z])(tem|sem)(?![a-z])", re.IGNORECASE)
 
 
@@ -50,14 +76,90 @@ class Written:
     """Something was written into the array of a translation."""
 
 
-def translators() -> list[Card]:
-    """Cards of the translation models, the shipped ones first."""
+@dataclass(frozen=True)
+class Spread:
+    """How much the samples of a translation differ.
+
+    Attributes
+    ----------
+    values
+        Standard deviation, grey levels; of the source's shape.
+    highest
+        The value to show brightest.
+    """
+
+    values: npt.NDArray[np.float32]
+    highest: float
+
+
+@dataclass(frozen=True)
+class Direction:
+    """From which contrast to which, as a person chooses it.
+
+    Attributes
+    ----------
+    title, help
+        What is shown of it.
+    model, target
+        As of `TranslateParameters`.
+    source, contrast
+        What is meant to go in, and what comes out; None where that is found when it runs.
+    """
+
+    title: str
+    model: str = AUTO
+    target: str = AUTO
+    source: str | None = None
+    contrast: str | None = None
+    help: str = ""
+
+
+def models(method: str) -> list[Card]:
+    """Cards of the models for a method, the shipped ones first."""
     from napari_axongen.core.models.store import available
 
+    task = "translation" if method == CGAN else "diffusion"
     try:
-        return [card for card in available() if card.task == "translation"]
+        return [card for card in available() if card.task == task]
     except InputError:  # a broken model folder is told of when a model is loaded
         return []
+
+
+def translators() -> list[Card]:
+    """Cards of the conditional GANs."""
+    return models(CGAN)
+
+
+def directions(method: str, cards: Sequence[Card]) -> list[Direction]:
+    """What can be chosen of some models for a method, first what is found when it runs.
+
+    Conditional GANs have a direction each. Of denoisers, what the first one can make is offered.
+    """
+    if method == CGAN:
+        by_card = [
+            Direction(
+                f"{direction(card)} ({card.name})",
+                model=card.name,
+                source=card.source,
+                contrast=card.contrast,
+                help=card.description,
+            )
+            for card in cards
+        ]
+        return [Direction("Found from the image"), *by_card]
+    makes_up = method == GENERATE
+    by_target = [
+        Direction(
+            target if makes_up else f"{source} → {target}",
+            target=target,
+            source=source,
+            contrast=target,
+        )
+        for source, target in (("TEM", "SEM"), ("SEM", "TEM"))
+        if cards and target in cards[0].looks
+    ]
+    found = "Other than the image's" if makes_up else "Found from the image"
+    return [Direction(found), *by_target]
 
 
 def direction(card: Card) -> str:
@@ -65,9 +167,40 @@ def direction(card: Card) -> str:
     return f"{card.source or 'any'} → {card.contrast or 'any'}"
 
 
-def suitable(cards: Sequence[Card], contrast: str | None) -> Card | None:
-    """The first model for a contrast; None when the contrast is unknown or there is no model."""
-    return next((card for card in cards if contrast and card.source == contrast), None)
+def suitable(choices: Sequence[Direction], source: str | None) -> Direction:
+    """The first direction for images of a contrast; else that which is found when it runs."""
+    return next((one for one in choices if source and one.source == source), choices[0])
+
+
+def towards(choices: Sequence[Direction], contrast: str | None) -> Direction:
+    """The first direction that makes a contrast; else that which is found when it runs."""
+    return next((one for one in choices if contrast and one.contrast == contrast), choices[0])
+
+
+def samplers(card: Card) -> tuple[str, ...]:
+    """Samplers of `TranslateParameters` that suit a denoiser."""
+    if card.network.get("objective") == "flow":
+        return (AUTO, "euler")
+    return (AUTO, "dpm++", "ddim", "ddpm")
+
+
+def heeded(method: str, stack: bool) -> set[str]:
+    """Parameters, of those that only some methods heed, that one does.
+
+    Parameters
+    ----------
+    method
+        Of `METHODS`.
+    stack
+        Whether the image has several planes.
+    """
+    return _HEEDED[method] - (set() if stack else {"shared_noise"})
+
+
+def unheeded(method: str, stack: bool) -> dict[str, Any]:
+    """The parameters that a method does not heed, as they are by default: not to be spoken of."""
+    fields = TranslateParameters.model_fields
+    return {name: fields[name].default for name in _BY_METHOD - heeded(method, stack)}
 
 
 def contrast_of(layer: Any, layers: Iterable[Any]) -> str | None:
@@ -107,6 +240,33 @@ def looked_at(layer: Any, point: Sequence[float]) -> tuple[int, ...]:
     return tuple(int(np.clip(round(at), 0, n - 1)) for at, n in zip(where, shape, strict=True))
 
 
+def stage(done: int, total: int, parameters: TranslateParameters, planes: int, find: bool) -> str:
+    """Which plane, sample and step a translation is at.
+
+    Parameters
+    ----------
+    done, total
+        Of `core.translation.translate_steps` while it writes: all parts of it take as much.
+    parameters, planes
+        What is made, of how many planes.
+    find
+        Whether the first half of a plane's first part was to find its labels.
+    """
+    samples = parameters.samples
+    reached = Fraction(done * samples * planes, total)
+    part = max(0, math.ceil(reached) - 1)
+    plane, sample = divmod(part, samples)
+    within = reached - part
+    if find and sample == 0:
+        within = 2 * within - 1
+    words = [f"plane {plane + 1} of {planes}"] if planes > 1 else []
+    words += [f"sample {sample + 1} of {samples}"] if samples > 1 else []
+    if parameters.method != CGAN:
+        steps = parameters.steps * (2 if parameters.method == "ddib" else 1)
+        words.append(f"step {min(max(math.ceil(within * steps), 1), steps)} of {steps}")
+    return ", ".join(words)
+
+
 def translate(
     image: Image,
     parameters: TranslateParameters,
@@ -123,21 +283,24 @@ def translate(
     mask
         Reads the mask; None: the segmenter makes it.
     out
-        uint8 of the image's spatial shape, filled tile by tile.
+        uint8 of the image's spatial shape, with an axis for several samples in front; filled tile
+        by tile.
     first
         Pixel around which to begin.
 
     Yields
     ------
-    what `translate_steps` yields but its planes; a `Partial` with `Written` when ``out`` has more
-    to show, at most ten times a second; in the end one with the result, and one for each `Output`,
-    plane by plane.
+    what `translate_steps` yields but its planes, its progress with what it is at; a `Partial` with
+    `Written` when ``out`` has more to show, at most ten times a second; in the end one with the
+    result, one with the `Spread` of several samples, and one for each `Output`, plane by plane.
     """
     # napari would, on the GUI thread, with its first Labels layer
     importlib.import_module("pandas")
     from napari_axongen.core.translation import TRANSLATING, translate_steps
 
-    given, shown = (None if mask is None else mask()), 0.0
+    given, shown, unseen = (None if mask is None else mask()), 0.0, False
+    planes = math.prod(image.spatial_shape[:-2])
+    find = finds_labels(parameters, mask is not None)
     steps = translate_steps(image, parameters, given, out=out, first=first)
     while True:
         try:
@@ -147,14 +310,29 @@ def translate(
             break
         if isinstance(event, Partial):
             continue
+        if isinstance(event, Progress) and event.message == TRANSLATING:
+            at = stage(event.done, event.total, parameters, planes, find)
+            event, unseen = Progress(event.done, event.total, at or TRANSLATING), True
         yield event
-        written = isinstance(event, Progress) and event.message == TRANSLATING
-        if written and time.monotonic() - shown > EVENT_INTERVAL:
+        if unseen and time.monotonic() - shown > EVENT_INTERVAL:
             yield Partial((), Written())
-            shown = time.monotonic()
+            shown, unseen = time.monotonic(), False
     yield Partial((), result)
+    if result.spread is not None:
+        yield Notice(
+            f"The {parameters.samples} samples differ by {result.spread.mean():.3g} grey levels on "
+            "average (standard deviation); the layer 'spread' shows where."
+        )
+        values = result.spread.ravel()[:: math.ceil(result.spread.size / _ENOUGH)]
+        yield Partial((), Spread(result.spread, float(np.percentile(values, _HIGHEST))))
     if result.mask is not None:
         for plane in np.ndindex(*result.mask.shape[:-2]):
             for name, value in (("myelin", MYELIN), ("axon", AXON)):
                 yield Partial(plane, Output(name, (result.mask[plane] == value).view(np.uint8)))
     return result
+
+
+def finds_labels(parameters: TranslateParameters, given: bool) -> bool:
+    """Whether a segmenter has to make the mask."""
+    wanted = parameters.condition != "structure" and parameters.method != GENERATE
+    return wanted and not given

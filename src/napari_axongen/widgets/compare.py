@@ -150,7 +150,8 @@ class Compare(QWidget):
             self._open()
         width = level_0(self._made).shape[-1] * (1 + _GAP)
         for layer in (self._made, *self._labels()):
-            layer.translate = self._moved(self._source, width if on else 0)
+            place = self._moved(self._source, width if on else 0)
+            layer.translate = (*layer.translate[: layer.ndim - len(place)], *place)
         self._viewer.reset_view()
 
     def _labels(self) -> list[Any]:

@@ -8,42 +8,71 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox
 
-from napari_axongen.bridge.translating import contrast_of, direction, suitable, translators
-
-AUTO = "auto"
+from napari_axongen.bridge.translating import (
+    CGAN,
+    Direction,
+    contrast_of,
+    directions,
+    models,
+    suitable,
+    towards,
+)
 
 
 class DirectionPicker(QComboBox):
-    """Choose a translation model by what it makes of what."""
+    """Choose by what is made of what; which models there are for that depends on the method."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._cards = translators()
+        self._method = CGAN
+        self.denoisers = models("ddpm")
+        self._translators = models(CGAN)
+        self._choices: list[Direction] = []
         self._layer: Any = None
         self.setToolTip("From which contrast to which; 'found' looks at the image first.")
-        self.addItem("Found from the image", AUTO)
-        for card in self._cards:
-            self.addItem(f"{direction(card)} ({card.name})", card.name)
-            self.setItemData(self.count() - 1, card.description, Qt.ItemDataRole.ToolTipRole)
+        self.set_method(CGAN)
 
     @property
     def complaint(self) -> str:
         """What is wrong with the choice that there is; empty if nothing."""
-        return (
-            ""
-            if self._cards
-            else "No translation model is installed; import one with 'axongen models import'."
-        )
+        if len(self._choices) > 1:
+            return ""
+        kind = "translation" if self._method == CGAN else "diffusion"
+        return f"No {kind} model is installed; import one with 'axongen models import'."
 
     @property
-    def target(self) -> str | None:
-        """The contrast that comes out, where that is known."""
-        chosen = self.currentData()
-        return next((card.contrast for card in self._cards if card.name == chosen), None)
+    def choice(self) -> Direction:
+        """What is chosen."""
+        return self._choices[max(self.currentIndex(), 0)]
+
+    def set_method(self, method: str, denoiser: str | None = None) -> None:
+        """Offer what a method can make, and keep what was to come out.
+
+        Parameters
+        ----------
+        method
+            Of `METHODS`.
+        denoiser
+            Name of its model, where one was chosen.
+        """
+        cards = self._translators
+        if method != CGAN:
+            cards = [card for card in self.denoisers if denoiser in (None, card.name)]
+        wanted = self.choice.contrast if self._choices else None
+        self._method, self._choices = method, directions(method, cards)
+        self.blockSignals(True)
+        self.clear()
+        for one in self._choices:
+            self.addItem(one.title, one.model if method == CGAN else one.target)
+            self.setItemData(self.count() - 1, one.help, Qt.ItemDataRole.ToolTipRole)
+        self._choose(towards(self._choices, wanted))
+        self.blockSignals(False)
 
     def set_layer(self, layer: Any, layers: Iterable[Any]) -> None:
         """Choose what suits another image layer; what a person chose for this one stays."""
         if layer is not None and layer != self._layer:
-            card = suitable(self._cards, contrast_of(layer, layers))
-            self.setCurrentIndex(self.findData(AUTO if card is None else card.name))
+            self._choose(suitable(self._choices, contrast_of(layer, layers)))
         self._layer = layer
+
+    def _choose(self, choice: Direction) -> None:
+        self.setCurrentIndex(self._choices.index(choice))

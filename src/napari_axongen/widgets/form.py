@@ -26,36 +26,9 @@ from napari_axongen.core.checking import checked
 
 from .number import NumberEditor
 from .scales import Scale, middle
-from .spin import ignore_wheel
+from .spin import FineNumber, OptionalNumber, ignore_wheel
 
 _LARGEST_INT = 2**31 - 1
-
-
-class FineNumber(QDoubleSpinBox):
-    """A number of which it is not known beforehand how many decimals it needs."""
-
-    def textFromValue(self, value: float) -> str:
-        """No zeros behind the last digit that says something."""
-        return f"{value:.6g}"
-
-
-class OptionalNumber(FineNumber):
-    """A number that may be unknown: its lowest step shows a word and means None."""
-
-    def __init__(self, unknown: str = "unknown", decimals: int = 6) -> None:
-        super().__init__()
-        self.setDecimals(decimals)
-        self.setRange(0.0, 1e6)
-        self.setSpecialValueText(unknown)
-        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-
-    def optional_value(self) -> float | None:
-        """The number, or None when unknown."""
-        return None if self.value() <= self.minimum() else float(self.value())
-
-    def set_optional_value(self, value: float | None) -> None:
-        """Show a number, or the word for none."""
-        self.setValue(self.minimum() if value is None else value)
 
 
 class ParameterForm(QWidget):
@@ -80,6 +53,14 @@ class ParameterForm(QWidget):
                 widget.setToolTip(_help(field))
             ignore_wheel(editor)
             _changed_signal(editor).connect(self._on_change)
+
+    def take(self, name: str) -> tuple[QWidget, QWidget]:
+        """Label and editor of a field, to stand in another form; they are this one's all the same.
+
+        The label is no longer found by `label`.
+        """
+        row = self.layout().takeRow(self.editors[name])
+        return row.labelItem.widget(), row.fieldItem.widget()
 
     def label(self, name: str) -> QLabel:
         """What stands before a field."""

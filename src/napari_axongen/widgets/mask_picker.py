@@ -12,8 +12,6 @@ from napari_axongen.bridge.masks import MaskLayers, belongs, find_masks
 if TYPE_CHECKING:
     import napari
 
-_NONE = "Found by the segmenter"
-
 
 class MaskPicker(QComboBox):
     """Choose the mask of an image, or none; an image's own is chosen by itself.
@@ -32,6 +30,7 @@ class MaskPicker(QComboBox):
         self._source: Any = None
         self._masks: list[MaskLayers] = []
         self._declined = False  # a person wants none, whatever comes
+        self._none = "Found by the segmenter"
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(12)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -40,7 +39,7 @@ class MaskPicker(QComboBox):
             "'... myelin', or one of 0, 127 (myelin) and 255 (axon). Without one, the segmenter "
             "finds them."
         )
-        self.addItem(_NONE)
+        self.addItem(self._none)
         self.activated.connect(self._on_activated)
         events = viewer.layers.events
         self._emitters = [events.inserted, events.removed, events.renamed]
@@ -59,6 +58,11 @@ class MaskPicker(QComboBox):
             self._source, self._declined, self._masks = source, False, []
             self.refresh()
 
+    def set_none(self, text: str) -> None:
+        """Say what it means to choose none."""
+        self._none = text
+        self.setItemText(0, text)
+
     def refresh(self, event: Any = None) -> None:
         """Follow the layer list; keep the choice, or else take the image's own mask."""
         before = self.mask
@@ -66,7 +70,7 @@ class MaskPicker(QComboBox):
         self._masks = find_masks(self._source, reversed(layers)) if layers else []
         self.blockSignals(True)
         self.clear()
-        self.addItems([_NONE, *(mask.title for mask in self._masks)])
+        self.addItems([self._none, *(mask.title for mask in self._masks)])
         chosen = next((mask for mask in self._masks if mask == before), None)
         if chosen is None and not self._declined:
             chosen = next((mask for mask in self._masks if belongs(mask, self._source)), None)

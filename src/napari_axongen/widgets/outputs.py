@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 
-from napari_axongen.bridge.layers import level_0, placement, recipe_of, with_recipe
+from napari_axongen.bridge.layers import placement, recipe_of, spatial_shape, with_recipe
 from napari_axongen.bridge.segmenting import OUTPUTS, Output
 from napari_axongen.core.events import Partial
 
@@ -54,13 +54,14 @@ def find_output(
     return None
 
 
-def place_on(layer: Any, source: Any) -> None:
+def place_on(layer: Any, source: Any, front: str | None = None) -> None:
     """Lay a layer on its source, which may have been calibrated since.
 
-    What is right is not set: each of these draws the layer anew.
+    What is right is not set: each of these draws the layer anew. The source and ``front`` are as of
+    `placement`.
     """
     there = placement(layer)
-    for name, value in placement(source).items():
+    for name, value in placement(source, front).items():
         if not np.array_equal(there[name], value):
             setattr(layer, name, value)
 
@@ -79,6 +80,8 @@ class SegmentationLayers:
         What makes them: labels that came with an image are not those found in it.
     visible
         Whether new ones are shown at once.
+    on
+        The layer that they lie on and have the shape of; omitted, the source.
     """
 
     def __init__(
@@ -88,12 +91,12 @@ class SegmentationLayers:
         create: bool = True,
         verb: str = "segment",
         visible: bool = True,
+        on: Any = None,
     ) -> None:
         self._viewer, self._source = viewer, source
         self._create, self._verb, self._visible = create, verb, visible
-        colour_axes = 1 if source.rgb else 0
-        shape = level_0(source).shape
-        self._shape = tuple(int(n) for n in shape[: len(shape) - colour_axes])
+        self._on = source if on is None else on
+        self._shape = spatial_shape(self._on)
         self._begun: set[str] = set()
 
     def show(self, part: Partial) -> None:
@@ -131,7 +134,7 @@ class SegmentationLayers:
             layer.refresh()
         else:
             layer.data = data
-            place_on(layer, self._source)
+            place_on(layer, self._on)
 
     def _add(self, output: str, data: Any) -> None:
         looks: dict[str, Any]
@@ -145,7 +148,7 @@ class SegmentationLayers:
             name=f"{self._source.name} {output}",
             metadata=with_recipe(self._source, {"verb": self._verb, "output": output}),
             visible=self._visible,
-            **placement(self._source),
+            **placement(self._on),
             **looks,
         )
         if output == "fibres":

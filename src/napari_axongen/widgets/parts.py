@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -181,14 +180,12 @@ class RunRow(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.eta = QLabel()
+        self.eta.setStyleSheet("QLabel { font-size: 11px; }")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(self.button)
-        row = QHBoxLayout()
-        row.addWidget(self.bar, 1)
-        row.addWidget(self.eta)
-        layout.addLayout(row)
+        for widget in (self.button, self.bar, self.eta):
+            layout.addWidget(widget)
         self._show_running(False)
         self.button.clicked.connect(self._on_click)
         job.running_changed.connect(self._show_running)
@@ -213,11 +210,12 @@ class RunRow(QWidget):
     def _show_progress(self, done: int, total: int, eta: float | None, message: str) -> None:
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done)
-        left = "" if eta is None else f"{_duration(eta)} left"
-        self.eta.setText("  ".join(part for part in (message, left) if part))
+        left = "" if eta is None else f"{duration(eta)} left"
+        self.eta.setText(", ".join(part for part in (message, left) if part))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_axongen.bridge.layers import is_curtain
+from napari_axongen.bridge.layers import is_image_of_its_own
 
 from .parts import Hint
 
@@ -80,7 +80,9 @@ class LayerPicker(QWidget):
         """Follow the layer list: keep the choice, or else take the active or the last layer."""
         before = self.layer
         self._layers = [
-            layer for layer in self._viewer.layers if self._offers(layer) and not is_curtain(layer)
+            layer
+            for layer in self._viewer.layers
+            if self._offers(layer) and is_image_of_its_own(layer)
         ]
         self.box.blockSignals(True)
         self.box.clear()

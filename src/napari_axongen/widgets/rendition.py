@@ -1,4 +1,4 @@
-"""The image layer that a translation fills while it runs, and the labels that come along."""
+"""The image layer that a translation fills while it runs, and what comes along with it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.colormaps import Colormap
 
-from napari_axongen.bridge.layers import level_0, placement, recipe_of, with_recipe
-from napari_axongen.bridge.pairs import PARTIAL
+from napari_axongen.bridge.layers import (
+    SPREAD,
+    level_0,
+    placement,
+    recipe_of,
+    spatial_shape,
+    with_recipe,
+)
+from napari_axongen.bridge.pairs import PARTIAL, SAMPLE
+from napari_axongen.bridge.translating import CGAN, Spread
 from napari_axongen.core.events import Partial
 
-from .outputs import SegmentationLayers, place_on
+from .outputs import SegmentationLayers, find_output, place_on
 
 if TYPE_CHECKING:
     import napari
 
 VERB = "translate"
 IMAGE = "image"
-"""The output of a translation that is no label."""
+"""The output of a translation that is a micrograph."""
 
 LARGEST_SIDE = 4096
 """Rows or columns of the largest image that is drawn whole."""
@@ -56,13 +64,25 @@ class Rendition:
         Where, and the image layer that is translated.
     contrast
         What it becomes, where that is known before the run.
+    method
+        How it is made.
+    samples
+        How many there are; several make a stack, on an axis before those of the source.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, source: Any, contrast: str | None) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        source: Any,
+        contrast: str | None,
+        method: str = CGAN,
+        samples: int = 1,
+    ) -> None:
         self._viewer, self._source = viewer, source
-        self._contrast = contrast
-        shape = level_0(source).shape
-        self.out = np.zeros([int(n) for n in (shape[:-1] if source.rgb else shape)], np.uint8)
+        self._contrast, self._method = contrast, method
+        self._front = SAMPLE if samples > 1 else None
+        several = (samples,) if samples > 1 else ()
+        self.out = np.zeros(several + spatial_shape(source), np.uint8)
         self.layer: Any = None
         self._labels: SegmentationLayers | None = None
 
@@ -79,16 +99,41 @@ class Rendition:
         if self.layer is None:
             self._open()
         self.layer.name = self._name()
-        self.layer.metadata = with_recipe(self._source, {**recipe, "output": IMAGE})
+        self.layer.metadata = self._signed(recipe)
         self.layer.colormap = "gray"
         self.layer.refresh()
         # hidden at first, for they would hide the picture
-        self._labels = SegmentationLayers(self._viewer, self.layer, verb=VERB, visible=False)
+        self._labels = SegmentationLayers(
+            self._viewer, self.layer, verb=VERB, visible=False, on=self._source
+        )
 
     def label(self, part: Partial) -> None:
         """Put labels of a plane into their layer."""
         if self._labels is not None:
             self._labels.show(part)
+
+    def spread(self, spread: Spread) -> None:
+        """Show how much the samples differ, hidden at first like the labels."""
+        limits = (0, max(spread.highest, 1.0))
+        layer = find_output(self._viewer, self.layer, SPREAD, VERB)
+        recipe = {**(recipe_of(self.layer) or {}), "output": SPREAD}
+        if layer is not None and tuple(layer.data.shape) == spread.values.shape:
+            layer.data, layer.contrast_limits = spread.values, limits
+            layer.metadata = with_recipe(self.layer, recipe)
+            place_on(layer, self._source)
+            return
+        self._insert(
+            Image(
+                spread.values,
+                name=f"{self.layer.name} {SPREAD}",
+                contrast_limits=limits,
+                colormap="magma",
+                visible=False,
+                metadata=with_recipe(self.layer, recipe),
+                **placement(self._source),
+            ),
+            above=self.layer,
+        )
 
     def sign_labels(self, recipe: Mapping[str, Any]) -> None:
         """Write the recipe into the labels."""
@@ -99,13 +144,18 @@ class Rendition:
         """Leave what is done, and say that it is not all."""
         if self.layer is None or self.layer not in self._viewer.layers:
             return
-        recipe = {"verb": VERB, "output": IMAGE, "target": self._contrast, PARTIAL: round(done, 3)}
-        self.layer.metadata = with_recipe(self._source, recipe)
+        self.layer.metadata = self._signed({PARTIAL: round(done, 3)})
         self.layer.name = self._name() + _MARK
         self.layer.refresh()
 
     def _name(self) -> str:
-        return f"{self._source.name} as {self._contrast or 'another contrast'}"
+        how = "" if self._method == CGAN else f" ({self._method})"
+        return f"{self._source.name} as {self._contrast or 'another contrast'}{how}"
+
+    def _signed(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Metadata of the image, with a recipe as far as there is one."""
+        known = {"verb": VERB, "target": self._contrast, "method": self._method}
+        return with_recipe(self._source, {**known, **recipe, "output": IMAGE})
 
     def _open(self) -> None:
         """Show the array: in the layer of the translation before, or in a new one."""
@@ -114,31 +164,48 @@ class Rendition:
             self.layer = before
             self.layer.colormap = _UNFINISHED
             self.layer.data = data
-            place_on(self.layer, self._source)
+            place_on(self.layer, self._source, self._front)
+            self._lift(self.layer)
             return
-        active = self._viewer.layers.selection.active
         self.layer = Image(
             data,
             name=self._name(),
             multiscale=isinstance(data, list),
             contrast_limits=(0, 255),
             colormap=_UNFINISHED,
-            metadata=with_recipe(
-                self._source, {"verb": VERB, "output": IMAGE, "target": self._contrast}
-            ),
-            **placement(self._source),
+            metadata=self._signed({}),
+            **placement(self._source, self._front),
         )
-        self._viewer.layers.insert(self._viewer.layers.index(self._source) + 1, self.layer)
+        self._insert(self.layer, above=[self._source, *self._renditions()][-1])
+
+    def _lift(self, layer: Any) -> None:
+        """Show a layer above all other translations of the source."""
+        layers, top = self._viewer.layers, self._renditions()[-1]
+        if top != layer:
+            layers.move(layers.index(layer), layers.index(top) + 1)
+
+    def _insert(self, layer: Any, above: Any) -> None:
+        """Add a layer above another one; what was selected stays so."""
+        layers = self._viewer.layers
+        active = layers.selection.active
+        layers.insert(layers.index(above) + 1, layer)
         if active is not None:
-            self._viewer.layers.selection.active = active
+            layers.selection.active = active
 
     def _before(self) -> Any | None:
         """The layer that an earlier run filled, if it is of the same kind and contrast."""
-        for layer in self._viewer.layers:
+        for layer in self._renditions():
             recipe = recipe_of(layer) or {}
-            wanted = {"verb": VERB, "output": IMAGE, "source": self._source.name}
-            if all(recipe.get(key) == value for key, value in wanted.items()):
-                same_shape = tuple(level_0(layer).shape) == self.out.shape
-                if same_shape and (not self._contrast or recipe.get("target") == self._contrast):
-                    return layer
+            alike = recipe.get("method") == self._method and level_0(layer).shape == self.out.shape
+            if alike and (not self._contrast or recipe.get("target") == self._contrast):
+                return layer
         return None
+
+    def _renditions(self) -> list[Any]:
+        """Layers of all translations of the source, the topmost last."""
+        wanted = {"verb": VERB, "output": IMAGE, "source": self._source.name}
+        return [
+            layer
+            for layer in self._viewer.layers
+            if all((recipe_of(layer) or {}).get(key) == value for key, value in wanted.items())
+        ]

@@ -35,6 +35,33 @@ class Spin(QDoubleSpinBox):
         return self.text() == self.textFromValue(number)
 
 
+class FineNumber(QDoubleSpinBox):
+    """A number of which it is not known beforehand how many decimals it needs."""
+
+    def textFromValue(self, value: float) -> str:
+        """No zeros behind the last digit that says something."""
+        return f"{value:.6g}"
+
+
+class OptionalNumber(FineNumber):
+    """A number that may be unknown: its lowest step shows a word and means None."""
+
+    def __init__(self, unknown: str = "unknown", decimals: int = 6) -> None:
+        super().__init__()
+        self.setDecimals(decimals)
+        self.setRange(0.0, 1e6)
+        self.setSpecialValueText(unknown)
+        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+
+    def optional_value(self) -> float | None:
+        """The number, or None when unknown."""
+        return None if self.value() <= self.minimum() else float(self.value())
+
+    def set_optional_value(self, value: float | None) -> None:
+        """Show a number, or the word for none."""
+        self.setValue(self.minimum() if value is None else value)
+
+
 class _NoWheel(QObject):
     """Scroll the form, not what the pointer happens to pass over."""
 
