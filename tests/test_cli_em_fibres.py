@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from napari_axongen.cli.console import Group
 from napari_axongen.cli.em_fibres import em_fibres
+from napari_axongen.core.datasets import make_micrographs
 from napari_axongen.core.events import run
 from napari_axongen.core.files import read_image, read_mask
 from napari_axongen.core.surrogate.em_images import em_images_steps
 from napari_axongen.core.surrogate.em_laws import median_diameter
 from napari_axongen.core.surrogate.em_parameters import PRESETS, EmFibreParameters
+from napari_axongen.core.training.recipe import MadeData
 
 
 def call(*arguments: object, code: int = 0) -> Any:
@@ -148,3 +150,71 @@ def test_a_stopped_run_with_images_goes_on_only_with_its_model(
     text = call("--out", tmp_path / "b", "--contrast", "tem", *options, code=2).stderr
     assert "No model for translation is installed" in " ".join(text.replace("│", " ").split())
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_images_by_diffusion(tmp_path: Path) -> None:
+    options = ("--contrast", "sem", "--width", 90, "--height", 70, "--device", "cpu")
+    diffusion = ("--method", "ddpm", "--steps", 2, "--guidance", 1.5)
+    out = tmp_path / "a"
+    result = call("--out", out, "--count", 2, *options, *diffusion)
+    assert "tem-sem renders the layouts on CPU" in " ".join(result.stderr.split())
+    recipe = json.loads((out / "parameters.json").read_text())
+    assert recipe["model"]["name"] == "tem-sem"
+    made = parameters(out)
+    assert (made.method, made.steps, made.guidance) == ("ddpm", 2, 1.5)
+    assert median_diameter(made) == pytest.approx(24, rel=0.01)  # as the denoiser knows them
+    image = read_image(out / "00001.tif")
+    assert (image.data.shape, image.data.dtype) == ((70, 90), np.uint8)
+    assert image.data.std() > 0
+
+    # image 1 is the same in any count, and in memory
+    (again,) = run(em_images_steps(made, "sem", first=1, device="cpu"))
+    np.testing.assert_array_equal(again.image, image.data)
+    np.testing.assert_array_equal(again.classes, read_mask(out / "00001_seg-axonmyelin.png"))
+    (first,) = run(em_images_steps(made, "sem", device="cpu"))
+    assert (first.image != again.image).any()
+    (other,) = run(em_images_steps(made, "tem", first=1, device="cpu"))
+    assert (other.image != again.image).any()
+
+    # more steps or another method are another export
+    for changed in (("--steps", 3), ("--guidance", 1)):
+        text = call("--out", out, "--count", 2, *options, *diffusion, *changed, "--resume", code=1)
+        assert f"other {changed[0][2:]}" in text.stderr
+    text = call("--out", out, "--count", 2, *options, "--resume", code=1).stderr
+    assert "method" in text
+
+
+@pytest.mark.usefixtures("denoiser")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--method", "ddpm"), "--method: without images it is of no use; name their --contrast"),
+        (("--steps", "3"), "--steps: without images it is of no use"),
+        (("--contrast", "sem", "--method", "sdedit"), "'sdedit' is not one of 'cgan', 'ddpm'"),
+        (("--contrast", "sem", "--method", "ddpm", "--steps", "0"), "--steps"),
+        (("--contrast", "sem", "--model", "sem-to-tem"), "makes TEM images and none of SEM"),
+        (("--contrast", "sem", "--model", "tem-sem"), "is for diffusion; for translation, choose"),
+        (("--contrast", "sem", "--method", "ddpm", "--model", "tem-to-sem"), "is for translation"),
+    ],
+)
+def test_wrong_usage_of_images(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    text = call("--out", tmp_path / "a", *options, code=2).stderr
+    assert said in " ".join(text.replace("│", " ").split())
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_a_recipe_may_add_images_by_diffusion() -> None:
+    entries = {"method": "ddpm", "count": 2, "side": 64, "steps": 2, "seed": 3}
+    made = MadeData.model_validate(entries)
+    images = make_micrographs("SEM", **dict(made))
+    assert [image.animal for image in images] == ["sub-made000", "sub-made001"]
+    assert images[0].image.data.shape == (64, 64)
+    again = make_micrographs("SEM", 1, 64, 3, method="ddpm", steps=2)
+    np.testing.assert_array_equal(again[0].image.data, images[0].image.data)
+    other = make_micrographs("SEM", 1, 64, 3, method="ddpm", steps=3)
+    np.testing.assert_array_equal(other[0].classes, images[0].classes)
+    assert (other[0].image.data != images[0].image.data).any()
+    by_gan = make_micrographs("SEM", 1, 64, 3)
+    assert by_gan[0].image.pixel_size != other[0].image.pixel_size  # at which each model works

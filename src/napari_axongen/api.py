@@ -192,17 +192,25 @@ def translate(
         `core.image.Image`, or what `segment` returned. Omitted, it is made by a segmenter.
     model
         Name or file of a model, or the folder of its training run; ``auto`` takes the one that
-        suits the image.
+        suits the image and the method.
     out
-        uint8 array of the image's size without colour (mapped to a file, or of zarr) to write to.
+        uint8 array of the image's size without colour (mapped to a file, or of zarr) to write to;
+        of several samples with an axis for them in front.
     on_event
         Called with each `core.events` event: progress and notices.
     **parameters
-        Further fields of `core.parameters.TranslateParameters`, such as ``seed``.
+        Further fields of `core.parameters.TranslateParameters`, such as ``seed`` and ``samples``:
+        how many renderings are made, of the seeds from ``seed`` on. ``method`` is ``cgan`` or one
+        of diffusion: ``ddpm`` (rendered anew from noise), ``sdedit`` (the image, noised up to
+        ``strength``, goes on), ``ddib`` (to noise and back) or ``generate`` (from the mask alone,
+        or from nothing). ``target``, ``TEM`` or ``SEM``, is what is made; of diffusion are also
+        ``steps``, ``sampler``, ``guidance`` and ``shared_noise``.
 
     Returns
     -------
-    Its ``image`` is uint8 of the image's size, its ``mask`` the label of both.
+    Its ``image`` is uint8 of the image's size, its ``mask`` the label of both, if one was needed.
+    Of several samples ``image`` has an axis for them in front, and ``spread`` is their standard
+    deviation. Of ``ddib``, ``round_trip`` is how well the image comes back.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 import napari_axongen
@@ -161,3 +162,146 @@ def test_a_run_folder_is_a_model_and_no_translator_is_said(translators: dict[str
     assert "No model for translation is installed" in said(call(*arguments, code=2))
     call(*arguments, "--model", "run")
     assert "a_sem.tif" in names()
+
+
+# ---------------------------------------------------------------- by diffusion
+
+SMALL = ("--axon-diameter", 24, "--device", "cpu", "--steps", 2)
+MASK = ("--mask", "images/a_seg-axonmyelin-manual.png")
+
+
+@pytest.mark.usefixtures("denoiser")
+@pytest.mark.parametrize("method", ["ddpm", "sdedit", "ddib", "generate"])
+def test_each_method_of_diffusion(method: str) -> None:
+    options = {"seed": 3, "guidance": 1.5, "strength": 0.4, "sampler": "ddim"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    result = call("images/a.png", *MASK, "--out", "out", *SMALL, "--method", method, *words)
+    assert names() == ["a_sem.json", "a_sem.tif", "a_sem_seg-axonmyelin.png"]
+    recipe = json.loads(Path("out/a_sem.json").read_text())
+    asked = {**options, "method": method, "steps": 2, "model": "tem-sem"}
+    assert asked.items() <= recipe["parameters"].items()
+    assert set(recipe["parameters"]) == set(TranslateParameters.model_fields)
+    assert (recipe["round_trip"] is not None) == (method == "ddib")
+    assert ("returns to within" in said(result)) == (method == "ddib")
+    again = TranslateParameters(**recipe["parameters"]).model_dump(exclude={"model"})
+    made = napari_axongen.translate(
+        "images/a.png", "images/a_seg-axonmyelin-manual.png", recipe["model"]["name"], **again
+    )
+    np.testing.assert_array_equal(read_image("out/a_sem.tif").data, made.image)
+    assert made.round_trip == recipe["round_trip"]
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_without_a_mask_one_is_made_up() -> None:
+    arguments = ("--method", "generate", "--target", "tem", "--samples", 2)
+    result = call("images/a.png", "--out", "out", *SMALL, *arguments)
+    assert names() == ["a_tem.json", "a_tem.tif", "a_tem_spread.tif"]
+    assert "no mask is written" in said(result)
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_samples_are_a_stack_of_their_own_axis_and_their_spread() -> None:
+    arguments = ("--method", "ddpm", "--samples", 3, "--seed", 4)
+    result = call("images/a.png", *MASK, "--out", "out", *SMALL, *arguments)
+    assert [Path(line).name for line in result.stdout.split()] == [
+        "a_sem.tif",
+        "a_sem_spread.tif",
+        "a_sem_seg-axonmyelin.png",
+    ]
+    with tifffile.TiffFile("out/a_sem.tif") as file:
+        assert (file.series[0].axes, file.series[0].shape) == ("IYX", (3, *FIELD.image.shape))
+    samples, spread = (read_image(f"out/{name}.tif") for name in ("a_sem", "a_sem_spread"))
+    assert spread.data.dtype == np.float32
+    assert samples.pixel_size == spread.pixel_size == pytest.approx(0.02)
+    np.testing.assert_allclose(spread.data, np.asarray(samples.data).std(0), atol=1e-4)
+    call("images/a.png", *MASK, "--out", "single", *SMALL, "--method", "ddpm", "--seed", 5)
+    np.testing.assert_array_equal(read_image("single/a_sem.tif").data, samples.data[1])
+    recipe = json.loads(Path("out/a_sem.json").read_text())
+    assert (recipe["parameters"]["samples"], recipe["seed"]) == (3, 4)
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_stacks_keep_their_axes_and_may_share_their_noise() -> None:
+    field = FIELD.image[:60, :4], FIELD.classes[:60, :4]  # as narrow as colours are
+    image, mask = (np.stack([plane] * 2) for plane in field)
+    write_image(Path("stack.tif"), image, axes="TYX")
+    write_image(Path("mask.tif"), mask, axes="TYX")
+    arguments = ("stack.tif", "--mask", "mask.tif", *SMALL, "--method", "ddpm")
+    call(*arguments, "--out", "out", "--samples", 2, "--shared-noise")
+    shapes = {"stack_sem.tif": ("ITYX", 4), "stack_sem_spread.tif": ("TYX", 3)}
+    for name, (axes, count) in shapes.items():
+        with tifffile.TiffFile(f"out/{name}") as file:
+            assert file.series[0].axes == axes
+            assert file.series[0].shape == (2, 2, 60, 4)[-count:]
+    shared = tifffile.imread("out/stack_sem.tif")
+    np.testing.assert_array_equal(shared[:, 0], shared[:, 1])
+    call(*arguments, "--out", "apart")
+    apart = tifffile.imread("apart/stack_sem.tif")
+    assert (apart[0] != apart[1]).any()
+    np.testing.assert_array_equal(apart[0], shared[0, 0])
+
+
+def test_samples_of_a_conditional_gan() -> None:
+    call("images/a.png", *MASK, "--out", "out", *NAMED, "--samples", 2)
+    samples = read_image("out/a_sem.tif").data
+    assert samples.shape == (2, *FIELD.image.shape)
+    assert (samples[0] != samples[1]).any()
+
+
+@pytest.mark.usefixtures("denoiser")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--steps", 0), "--steps"),
+        (("--steps", 1001), "--steps"),
+        (("--strength", 2), "--strength"),
+        (("--strength", 0), "--strength"),
+        (("--guidance", -1), "--guidance"),
+        (("--samples", 0), "--samples"),
+        (("--samples", 65), "--samples"),
+        (("--sampler", "dpm"), "'dpm' is not one of 'auto', 'dpm++', 'ddim', 'ddpm', 'euler'"),
+        (("--target", "LM"), "'LM' is not one of 'auto', 'tem', 'sem'"),
+        (("--method", "dream"), "'dream' is not one of 'cgan', 'ddpm', 'sdedit', 'ddib'"),
+        (("--method", "ddpm", "--sampler", "euler"), "The sampler 'euler' does not suit"),
+        (
+            ("--method", "sdedit", "--steps", 700, "--strength", 0.5),
+            "700 steps are more than the 500 that there are from strength 0.5 on",
+        ),
+        (("--method", "ddpm", "--model", "tem-to-sem"), "is for translation; for diffusion,"),
+        (("--model", "tem-sem"), "is for diffusion; for translation,"),
+        (("--model", "sem-to-tem", "--target", "SEM"), "makes TEM images and none of SEM"),
+        (("--method", "ddpm", "--device", "mps"), "mps"),
+    ],
+)
+def test_bad_values_are_one_sentence_before_the_first_file(
+    words: tuple[object, ...], expected: str
+) -> None:
+    result = call("images", "--out", "out", *words, code=2)
+    assert expected in said(result)
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_a_mask_of_another_size_is_named() -> None:
+    write_image(Path("mask.png"), FIELD.classes[:9])
+    arguments = ("images/a.png", "--mask", "mask.png", "--out", "out", *SMALL, "--method", "ddpm")
+    assert "mask.png is of size (9, 240) and a.png of (220, 240)" in said(call(*arguments, code=1))
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("ending", [".tif", "_spread.tif", "_seg-axonmyelin.png"])
+def test_no_result_replaces_what_is_read(ending: str) -> None:
+    """Neither an image nor a mask, by whatever way it is named."""
+    write_image(Path("images/a.tif"), FIELD.image)
+    kept = Path(f"images/a_sem{ending}")
+    write_image(kept, FIELD.classes)
+    before = kept.read_bytes()
+    images = ["images/../images/a.tif"]
+    if "seg" not in ending:
+        images.append(str(kept))
+    mask = ("--mask", kept) if "seg" in ending else ("--condition", "structure")
+    options = (*NAMED, "--samples", 2, "--axon-diameter", 20)
+    result = call(*images, *mask, "--out", "images", *options, code=1)
+    assert f"a_sem{ending} is one of the files that are translated" in said(result)
+    assert kept.read_bytes() == before
+    assert not Path("images/a_sem.json").exists()

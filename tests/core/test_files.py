@@ -139,6 +139,17 @@ def test_more_pixels_than_pillow_likes(tmp_path: Path, monkeypatch: pytest.Monke
     assert PIL.Image.MAX_IMAGE_PIXELS == 100
 
 
+def test_axes_are_named_as_told(tmp_path: Path) -> None:
+    path, array = tmp_path / "a.tif", picture((5, 24, 3))
+    for axes, read in (("IYX", "ZYX"), ("TYX", "TYX"), (None, "YXC")):
+        write_image(path, array, axes=axes)
+        with tifffile.TiffFile(path) as file:
+            assert file.series[0].axes == (axes or "YXS")
+        image = read_image(path)
+        assert image.axes == read
+        np.testing.assert_array_equal(image.data, array)
+
+
 # ---------------------------------------------------------------- pixel size
 
 
