@@ -302,6 +302,6 @@ def test_no_result_replaces_what_is_read(ending: str) -> None:
     mask = ("--mask", kept) if "seg" in ending else ("--condition", "structure")
     options = (*NAMED, "--samples", 2, "--axon-diameter", 20)
     result = call(*images, *mask, "--out", "images", *options, code=1)
-    assert f"a_sem{ending} is one of the files that are translated" in said(result)
+    assert f"a_sem{ending} is one of the images or masks that are read" in said(result)
     assert kept.read_bytes() == before
     assert not Path("images/a_sem.json").exists()

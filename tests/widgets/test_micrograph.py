@@ -86,6 +86,24 @@ def test_recipe_is_copied_and_runs_again(micrograph_dock, qtbot):
     assert np.array_equal(made["result"].image, viewer.layers[0].data)
 
 
+def test_it_is_made_by_diffusion_if_the_form_says_so(micrograph_dock, denoiser, qtbot):
+    viewer, dock = micrograph_dock()
+    click(dock, qtbot)
+    dock.seed.lock.setChecked(True)
+    dock.form.set_values({"method": "ddpm", "steps": 2})
+    click(dock, qtbot)
+    by_gan, by_diffusion = viewer.layers[0], viewer.layers[4]
+    assert np.array_equal(viewer.layers[1].data, viewer.layers[5].data)
+    assert not np.array_equal(by_gan.data, by_diffusion.data)
+    assert recipe_of(by_diffusion)["model"] == {"name": "tem-sem"}
+    dock.copy.copy(as_command)
+    assert "--method ddpm --steps 2" in QApplication.clipboard().text()
+    dock.copy.copy(as_python)
+    made = {}
+    exec(QApplication.clipboard().text(), made)
+    assert np.array_equal(made["result"].image, by_diffusion.data)
+
+
 def test_the_same_seed_gives_the_same_micrograph(micrograph_dock, qtbot):
     viewer, dock = micrograph_dock()
     click(dock, qtbot)

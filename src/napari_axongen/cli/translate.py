@@ -42,10 +42,11 @@ def translate(
     paths = distinct(expand(images), "sem.tif or ..._tem.tif")
     _check(parameters)
     masks = None if mask is None else Masks(mask, len(paths))
-    sources = {path.resolve() for path in paths}
+    told = [] if masks is None else masks.files or [masks.where]
+    read = {path.resolve() for path in (*paths, *told)}
 
     def work(path: Path) -> None:
-        _translate(path, masks, out, parameters, sources)
+        _translate(path, masks, out, parameters, read)
 
     if each(paths, work):
         raise typer.Exit(FAILED)
@@ -66,7 +67,7 @@ def _translate(
     masks: Masks | None,
     out: Path,
     parameters: TranslateParameters,
-    sources: set[Path],
+    read: set[Path],
 ) -> None:
     from napari_axongen.core.files import read_image, read_mask, write_image, write_text
     from napari_axongen.core.translation import translate_steps
@@ -74,10 +75,9 @@ def _translate(
     if path.is_dir():
         raise InputError(f"{path} holds no image; name the image files.")
     image = read_image(path, parameters.pixel_size)
-    mask, kept = None, sources
+    mask = None
     if masks is not None:
         file = masks.of(path)
-        kept = sources | {file.resolve()}
         mask = read_mask(file)
         if mask.shape != image.spatial_shape:
             raise InputError(
@@ -97,10 +97,10 @@ def _translate(
         ending = "png" if result.mask.ndim == 2 else "tif"
         written[f"{stem}{MASK}.{ending}"] = result.mask, axes
     for name in written:
-        if (out / name).resolve() in kept:
+        if (out / name).resolve() in read:
             raise InputError(
-                f"{out / name} is one of the files that are translated; write into another folder "
-                "than theirs."
+                f"{out / name} is one of the images or masks that are read; write into another "
+                "folder than theirs."
             )
     for name, (array, order) in written.items():
         write_image(out / name, array, result.pixel_size, order)

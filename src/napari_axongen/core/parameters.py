@@ -99,8 +99,9 @@ def variety_field(usual: float) -> Any:
         ge=0,
         le=3,
         title="Variety",
-        description="How far axons, myelin and background differ in brightness from place to place "
-        "and from seed to seed: 1 as in the images that the model learned from, 0 not at all.",
+        description="Of cgan: how far axons, myelin and background differ in brightness from place "
+        "to place and from seed to seed: 1 as in the images that the model learned from, 0 not at "
+        "all.",
     )
 
 
