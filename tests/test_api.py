@@ -110,6 +110,29 @@ def test_bad_parameters(grey: np.ndarray, arguments: dict[str, Any], message: st
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 0}, "'steps' is 0: it must be from 1 to 1000"),
+        ({"strength": 2}, "'strength' is 2: it must be from 0.05 to 1"),
+        ({"guidance": -1}, "'guidance' is -1: it must be from 0 to 10"),
+        ({"samples": 0}, "'samples' is 0: it must be from 1 to 64"),
+        ({"sampler": "dpm"}, "'sampler' is 'dpm'"),
+        ({"method": "dream"}, "'method' is 'dream'"),
+        ({"target": "sem"}, "'target' is 'sem'"),
+        ({"step": 3}, "no parameter 'step' .did you mean 'steps'"),
+        ({"method": "ddpm", "sampler": "euler"}, "'euler' does not suit model 'tem-sem'"),
+    ],
+)
+@pytest.mark.usefixtures("denoiser")
+def test_bad_parameters_of_a_translation(
+    grey: np.ndarray, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        napari_axongen.translate(grey, **arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "array", [np.zeros((0, 5)), np.zeros((4, 4), complex), np.zeros(5), np.array("text")]
 )
 def test_bad_images(array: np.ndarray) -> None:
