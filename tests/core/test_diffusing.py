@@ -369,7 +369,7 @@ def test_calls_of_the_network_are_foretold(field: EmField, monkeypatch: pytest.M
         found, _ = made(field.image, field.classes, **options)
         assert calls == found.parameters.network_calls > 0
     ddib = TranslateParameters(method="ddib", steps=4, guidance=2)
-    assert (ddib.network_calls, TranslateParameters(samples=3).network_calls) == (16, 3)
+    assert (ddib.network_calls, TranslateParameters(samples=3).network_calls) == (8, 3)
 
 
 def _nobody(*_: Any) -> Any:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from napari_axongen.core.translation import Translation
 
 CGAN, GENERATE = "cgan", "generate"
+FROM_THE_IMAGE = ("sdedit", "ddib")
+"""Methods that begin with the image itself."""
+
 METHODS = {
     CGAN: ("Conditional GAN", "Fast: paints the other contrast in one go."),
     "ddpm": ("Diffusion: re-render", "Out of noise, step by step, guided as below."),
@@ -44,7 +47,7 @@ _HEEDED = {
     CGAN: {"condition", "variety", *_DRAWN},
     "ddpm": {"condition", "sampler", *_DRAWN, *_STEPPED},
     "sdedit": {"condition", "sampler", "strength", *_DRAWN, *_STEPPED},
-    "ddib": {"condition", *_STEPPED},
+    "ddib": {"condition", "steps"},
     GENERATE: {"sampler", *_DRAWN, *_STEPPED},
 }
 _BY_METHOD: set[str] = set().union(*_HEEDED.values())
@@ -73,7 +76,15 @@ _NAMED = re.compile(r"(?<![a-z])(tem|sem)(?![a-z])", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Written:
-    """Something was written into the array of a translation."""
+    """Something was written into the array of a translation.
+
+    Attributes
+    ----------
+    done
+        What part of all that is to do has been done, 0 to 1.
+    """
+
+    done: float
 
 
 @dataclass(frozen=True)
@@ -298,7 +309,7 @@ def translate(
     importlib.import_module("pandas")
     from napari_axongen.core.translation import TRANSLATING, translate_steps
 
-    given, shown, unseen = (None if mask is None else mask()), 0.0, False
+    given, shown, done = (None if mask is None else mask()), 0.0, None
     planes = math.prod(image.spatial_shape[:-2])
     find = finds_labels(parameters, mask is not None)
     steps = translate_steps(image, parameters, given, out=out, first=first)
@@ -312,11 +323,12 @@ def translate(
             continue
         if isinstance(event, Progress) and event.message == TRANSLATING:
             at = stage(event.done, event.total, parameters, planes, find)
-            event, unseen = Progress(event.done, event.total, at or TRANSLATING), True
+            done = event.done / event.total or None
+            event = Progress(event.done, event.total, at or TRANSLATING)
         yield event
-        if unseen and time.monotonic() - shown > EVENT_INTERVAL:
-            yield Partial((), Written())
-            shown, unseen = time.monotonic(), False
+        if done is not None and time.monotonic() - shown > EVENT_INTERVAL:
+            yield Partial((), Written(done))
+            shown, done = time.monotonic(), None
     yield Partial((), result)
     if result.spread is not None:
         yield Notice(

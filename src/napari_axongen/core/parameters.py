@@ -48,12 +48,12 @@ STEPS: Any = Field(
     8, ge=1, le=1000, title="Steps", description="Of diffusion: calls of the network."
 )
 GUIDANCE: Any = Field(
-    1.0,
+    2.0,  # of 1, 1.5, 2 and 3 the one whose renderings keep most structure on validation images
     ge=0,
     le=10,
     title="Guidance",
-    description="Of diffusion: how strongly the condition is obeyed; 1 as learned, more "
-    "exaggerates it and takes twice the time, 0 ignores it.",
+    description="Of diffusion, ddib apart: how strongly the condition is obeyed; 1 as learned, in "
+    "half the time, more exaggerates it, 0 ignores it.",
 )
 
 
@@ -180,8 +180,8 @@ class TranslateParameters(BaseModel):
         """How often the network sees each pixel of the result."""
         if self.method == "cgan":
             return self.samples
-        twice = 2 if self.guidance not in (0, 1) else 1
-        return self.samples * self.steps * twice * (2 if self.method == "ddib" else 1)
+        twice = self.method == "ddib" or self.guidance not in (0, 1)
+        return self.samples * self.steps * (2 if twice else 1)
 
 
 class MeasureParameters(BaseModel):

@@ -92,8 +92,11 @@ def sample_plane(
     ------
     Progress by tile and step. A Notice when the device ran out of memory and what was done.
     """
+    # where nothing is told there is nothing to exaggerate
+    told = network.conditional and (source.classes is not None or route.structure)
+    guidance, key = route.guidance if told else 1.0, (seed, plane)
     state = _State.of(network, source, scale, route.structure, device)
-    yield from _prepare(state, source, route, looks, network, device, (seed, plane))
+    yield from _prepare(state, source, route, looks, network, device, key)
     network = network.to(device.torch)
     side = tile or tile_side(network, source.shape, scale, memory)
     total, done = sum(len(leg.way) for leg in route.legs), 0
@@ -104,7 +107,6 @@ def sample_plane(
                 try:
                     for count, spans in enumerate(tiles):
                         now = Progress(done * len(tiles) + count, total * len(tiles), "steps")
-                        guidance, key = route.guidance, (seed, plane)
                         yield from _step(network, state, spans, leg, index, guidance, key, now)
                         write(spans[0].core, spans[1].core, state.image(spans, network))
                         yield Progress(done * len(tiles) + count + 1, total * len(tiles), "steps")

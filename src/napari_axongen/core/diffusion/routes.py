@@ -92,7 +92,7 @@ def route(
             Leg(process.inversion(steps), source),
             Leg(process.way(back, steps), target),
         )
-        return Route(legs, "image", False, structure, guidance)
+        return Route(legs, "image", False, structure, guidance=1.0)  # else the ways would differ
     if method == "sdedit":
         leg = Leg(process.way(name, steps, strength), target)
         return Route((leg,), "matched", source != target, structure, guidance)
