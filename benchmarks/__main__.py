@@ -28,6 +28,7 @@ from napari_axongen.core.parameters import MeasureParameters, SegmentParameters
 from napari_axongen.core.segmentation import segment_steps
 from napari_axongen.core.surrogate.em_fields import em_field
 
+from .diffusing import diffusion
 from .surrogate import export, generator
 from .timing import ROUNDS, Row, alternate, output
 from .translating import translation, translation_memory
@@ -147,6 +148,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "export": export,
     "translation": translation,
     "translation_memory": translation_memory,
+    "diffusion": diffusion,
 }
 
 

@@ -52,7 +52,7 @@ def _translation(name: str, device: Device) -> list[Row]:
         with torch.inference_mode():
             for x in inputs:
                 network(x)
-        _wait(device)
+        wait(device)
 
     def whole(condition: str) -> None:
         parameters = TranslateParameters(model=name, axon_diameter=diameter, condition=condition)
@@ -66,7 +66,7 @@ def _translation(name: str, device: Device) -> list[Row]:
             for _ in range(TILES):
                 large = functional.interpolate(tile, size=(classic.fixed_tile,) * 2)
                 functional.interpolate(classic(large), size=(TILE, TILE), mode="area")
-        _wait(device)
+        wait(device)
 
     margins, single, mask, both, reference = alternate(
         lambda: bare(windows),
@@ -166,6 +166,7 @@ def _input(rows: int, columns: int, device: Device) -> torch.Tensor:
     return x.contiguous(memory_format=device.memory_format)
 
 
-def _wait(device: Device) -> None:
+def wait(device: Device) -> None:
+    """Until a GPU has done what it was told."""
     if device.torch.type == "cuda":
         torch.cuda.synchronize()

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -30,9 +30,11 @@ from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.realism import (
     grey_distances,
+    nearest_patch_distances,
     seam_index,
     spectrum_distance,
     structure_consistency,
+    tiles,
 )
 from napari_axongen.core.translation import translate_steps
 from napari_axongen.core.two_samples import two_sample_auc
@@ -60,8 +62,22 @@ SIDE = 1024
 """Of the part of each test image that is judged, px."""
 LARGE = 1024
 """Of the image that speed and seams are measured on, px: it takes several tiles."""
+STEPS = (4, 8, 20)
+"""Of the denoiser; re-rendering from masks is judged at all, the rest at the second."""
+BRIDGE_STEPS = 20
+"""Of DDIB, each way."""
+TILES = 200
+"""Of each row, that are looked for among the training images."""
 SEEDS = (0, 1, 2)
 CONSOLE = Console(stderr=True, highlight=False)
+
+
+class Models(NamedTuple):
+    """The models of a direction; `classic` may be None."""
+
+    default: str
+    diffusion: str
+    classic: str | None
 
 
 # ---------------------------------------------------------------- structure and looks
@@ -108,12 +124,9 @@ class Recorder:
         self.array[window] = values
 
 
-def seams_and_speed(
-    source: LabelledImage, model: str, condition: Condition, axon_diameter: int
-) -> tuple[str, str]:
+def seams_and_speed(source: LabelledImage, setting: dict[str, Any]) -> tuple[str, str]:
     """Seam index with the smallest tiles and with the usual ones, and seconds per megapixel."""
-    mask = mask_values(source.classes)
-    setting = {"model": model, "condition": condition, "axon_diameter": axon_diameter}
+    mask, model = mask_values(source.classes), setting["model"]
     tiled = Recorder(source.classes.shape)
     small = TranslateParameters.model_validate(setting | {"memory": 64})
     run(translate_steps(source.image, small, mask, out=tiled))
@@ -136,7 +149,49 @@ def timed(render: Render, source: LabelledImage) -> str:
     return f"{(time.perf_counter() - start) / source.classes.size * 1e6:.2f}"
 
 
-def structure_table(direction: Direction, model: str, classic: str | None, runs: Path) -> list[str]:
+def rows(direction: Direction, models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Titles of translations, and the parameters by which they are made."""
+    known = {"axon_diameter": direction.axon_diameter}
+    conditions: dict[Condition, str] = {
+        "mask": "from masks",
+        "mask and structure": "from masks and structure",
+        "structure": "from structure alone",
+    }
+    if models.classic:
+        yield "classic, from masks", {"model": models.classic, "condition": "mask", **known}
+    for condition, said in conditions.items():
+        yield f"default, {said}", {"model": models.default, "condition": condition, **known}
+    yield "default, one click", {"model": models.default, **known}
+    known |= {"model": models.diffusion, "target": direction.target.contrast}
+    for steps in STEPS:
+        setting = {"method": "ddpm", "condition": "mask", "steps": steps, **known}
+        yield f"re-render, {steps} steps, from masks", setting
+    for condition, said in list(conditions.items())[1:]:
+        setting = {"method": "ddpm", "condition": condition, "steps": STEPS[1], **known}
+        yield f"re-render, {STEPS[1]} steps, {said}", setting
+    setting = {"method": "ddpm", "steps": STEPS[1], **known, "target": "auto"}
+    yield f"re-render, {STEPS[1]} steps, one click", setting
+    for method, steps, said in (
+        ("sdedit", STEPS[1], f"SDEdit, {STEPS[1]} steps"),
+        ("ddib", BRIDGE_STEPS, f"DDIB, 2 x {BRIDGE_STEPS} steps"),
+    ):
+        for condition in ("mask", "structure"):
+            setting = {"method": method, "condition": condition, "steps": steps, **known}
+            yield f"{said}, {conditions[condition]}", setting
+
+
+def nearest(made: Sequence[LabelledImage], trained_on: Sequence[LabelledImage]) -> float:
+    """Median distance of some tiles to the nearest of the training images."""
+    rng = np.random.default_rng(0)
+    ours, theirs = (
+        np.concatenate([tiles(image.image.read(())) for image in part])
+        for part in (made, trained_on)
+    )
+    chosen = rng.choice(len(ours), min(len(ours), TILES), replace=False)
+    return float(np.median(nearest_patch_distances(ours[chosen], theirs)))
+
+
+def structure_table(direction: Direction, models: Models, runs: Path) -> list[str]:
     """Rows of the first table."""
     diameter = direction.axon_diameter
     sources = [centre(image, SIDE) for image in images(direction.source, diameter)[1]]
@@ -151,13 +206,14 @@ def structure_table(direction: Direction, model: str, classic: str | None, runs:
         f"({direction.target.contrast}); axons of {diameter} px; {len(judges)} judges.",
         "",
         "| translation | axon / myelin | swapped | spectrum | greys: axon / myelin / background "
-        "| AUC | seams | s/MP |",
-        "|---|---|---|---|---|---|---|---|",
+        "| AUC | nearest | seams | s/MP |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
 
     def row(title: str, made: Sequence[LabelledImage], seams: str, speed: str) -> None:
         CONSOLE.print(f"{direction.name}: {title}")
-        cells = [title, *consistency(made, judges), *looks(made, real), seams, speed]
+        cells = [title, *consistency(made, judges), *looks(made, real)]
+        cells += [f"{nearest(made, trained_on):.3f}", seams, speed]
         lines.append(f"| {' | '.join(cells)} |")
 
     for title, render in (
@@ -165,28 +221,24 @@ def structure_table(direction: Direction, model: str, classic: str | None, runs:
         ("inversion + histogram", inversion(trained_on)),
     ):
         row(title, [render(image) for image in sources], "", timed(render, large))
-    conditions: list[tuple[str, str, Condition]] = [
-        ("default, from masks", model, "mask"),
-        ("default, from masks and structure", model, "mask and structure"),
-        ("default, from structure alone", model, "structure"),
-    ]
-    if classic:
-        conditions.insert(0, ("classic, from masks", classic, "mask"))
-    for title, name, condition in conditions:
+    for title, setting in rows(direction, models):
         try:
-            render = translator(name, condition, diameter, 0)
+            if title.endswith("one click"):
+                del setting["axon_diameter"]
+                click = one_click(**setting)
+                made = [harmonise(click(image), diameter) for image in native(direction.source)[1]]
+                row(title, [centre(image, SIDE) for image in made], "", "")
+                continue
+            render = translator(**setting, seed=0)
             made = [render(image) for image in sources]
-            seams, speed = seams_and_speed(large, name, condition, diameter)
+            seams, speed = seams_and_speed(large, setting)
         except InputError as error:
             CONSOLE.print(f"{title} is left out: {error}")
             continue
         row(title, made, seams, speed)
-        if title == "default, from masks":
-            click = one_click(name)
-            made = [harmonise(click(image), diameter) for image in native(direction.source)[1]]
-            row("default, one click", [centre(image, SIDE) for image in made], "", "")
     row("*real, animals trained on*", [centre(image, SIDE) for image in trained_on], "", "")
-    cells = ["*real, animals judged by*", *consistency(real, judges), *[""] * 5]
+    near = f"{nearest(real, trained_on):.3f}"
+    cells = ["*real, animals judged by*", *consistency(real, judges), "", "", "", near, "", ""]
     lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -235,13 +287,13 @@ def trials(
     arms: Sequence[str],
     seeds: Sequence[int],
     runs: Path,
-    model: str,
-    classic: str | None,
+    models: Models,
 ) -> dict[str, dict[int, Scores]]:
     """Run the trials asked for, and gather all that there are."""
     results: dict[str, dict[int, Scores]] = {}
     for arm in ARMS:
-        name = classic if arm == "classic" else model if ARMS[arm].needs_model else ""
+        wanted = ARMS[arm].model
+        name = getattr(models, wanted) if wanted else ""
         for seed in SEEDS if name is not None else ():
             try:
                 if arm in arms and seed in seeds:
@@ -274,18 +326,20 @@ def main() -> None:
     parser.add_argument("--arms", choices=ARMS, nargs="*", default=list(ARMS))
     parser.add_argument("--seeds", type=int, choices=SEEDS, nargs="*", default=list(SEEDS))
     parser.add_argument("--model", help="translator; omitted, the shipped one of the direction")
+    parser.add_argument("--diffusion", default="tem-sem-diffusion", help="denoiser")
     parser.add_argument("--classic", help="translator of the preset 'classic' to set beside it")
     parser.add_argument("--runs", type=Path, default=Path("runs/translation"))
     parser.add_argument("--trials-only", action="store_true", help="train, and leave the page")
     asked = parser.parse_args()
     for name in asked.direction:
-        direction, model = DIRECTIONS[name], asked.model or name
+        direction = DIRECTIONS[name]
+        models = Models(asked.model or name, asked.diffusion, asked.classic)
         try:
-            found = trials(direction, asked.arms, asked.seeds, asked.runs, model, asked.classic)
+            found = trials(direction, asked.arms, asked.seeds, asked.runs, models)
             if asked.trials_only:
                 continue
             lines = [f"## {name}", "", "### Structure and looks", ""]
-            lines += structure_table(direction, model, asked.classic, asked.runs)
+            lines += structure_table(direction, models, asked.runs)
             lines += ["", "### Train on synthetic, test on real", "", *trials_table(found)]
         except InputError as error:
             CONSOLE.print(f"{name} is left out: {error}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -142,7 +142,7 @@ def inversion(target: Iterable[LabelledImage]) -> Render:
 
 
 def translator(
-    model: str, condition: Condition, axon_diameter: float | None, seed: int, **more: float
+    model: str, condition: Condition, axon_diameter: float | None, seed: int, **more: Any
 ) -> Render:
     """A model, given the image and its manual mask at the scale that the model works at."""
     parameters = TranslateParameters(
@@ -156,9 +156,9 @@ def translator(
     return render
 
 
-def one_click(model: str) -> Render:
+def one_click(model: str, **more: Any) -> Render:
     """A model, given an image as it comes and nothing else: the program finds scale and mask."""
-    parameters = TranslateParameters(model=model)
+    parameters = TranslateParameters(model=model, **more)
     return lambda labelled: with_greys(
         labelled, run(translate_steps(labelled.image, parameters)).image
     )

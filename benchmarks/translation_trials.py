@@ -96,7 +96,7 @@ def _inversion(direction: Direction, model: str, seed: int) -> list[LabelledImag
     return [render(image) for image in _source(direction, model, seed)]
 
 
-def _rendered(*conditions: Condition, variety: float = VARIETY) -> Images:
+def _rendered(*conditions: Condition, variety: float = VARIETY, method: str = "cgan") -> Images:
     """Renderings of every source image, each condition and noise in turn."""
 
     def arm(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
@@ -106,7 +106,13 @@ def _rendered(*conditions: Condition, variety: float = VARIETY) -> Images:
             for place, image in enumerate(source):
                 noise = (seed * RENDERINGS + count) * len(source) + place
                 render = translator(
-                    model, condition, direction.axon_diameter, noise, variety=variety
+                    model,
+                    condition,
+                    direction.axon_diameter,
+                    noise,
+                    variety=variety,
+                    method=method,
+                    target=direction.target.contrast,
                 )
                 found.append(render(image))
         return found
@@ -114,11 +120,15 @@ def _rendered(*conditions: Condition, variety: float = VARIETY) -> Images:
     return arm
 
 
-def _layouts(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
+def _layouts(method: str = "cgan") -> Images:
     """Fibres out of nothing, rendered."""
-    contrast = direction.target.contrast
-    made = make_micrographs(contrast, LAYOUTS, LAYOUT_SIDE, seed, model, VARIETY)
-    return [with_greys(image, image.image.read(())) for image in made]
+
+    def arm(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
+        contrast = direction.target.contrast
+        made = make_micrographs(contrast, LAYOUTS, LAYOUT_SIDE, seed, model, VARIETY, method=method)
+        return [with_greys(image, image.image.read(())) for image in made]
+
+    return arm
 
 
 def _together(*arms: Images) -> Images:
@@ -128,21 +138,30 @@ def _together(*arms: Images) -> Images:
 class Arm(NamedTuple):
     title: str
     images: Images
-    needs_model: bool = True
+    model: str | None = "default"  # which is needed: see `translation.Models`
 
 
 ARMS = {
-    "source": Arm("source only", _source, needs_model=False),
-    "inversion": Arm("inversion + histogram", _inversion, needs_model=False),
-    "classic": Arm("classic, from masks", _rendered("mask")),
+    "source": Arm("source only", _source, None),
+    "inversion": Arm("inversion + histogram", _inversion, None),
+    "classic": Arm("classic, from masks", _rendered("mask"), "classic"),
     "usual": Arm("default, from masks, variety 1", _rendered("mask", variety=1)),
     "mask": Arm("default, from masks", _rendered("mask")),
     "mixed": Arm("default, without and with structure", _rendered("mask", "mask and structure")),
-    "nothing": Arm("default, from fibre layouts alone", _layouts),
-    "blend": Arm("inversion + default, from fibre layouts", _together(_inversion, _layouts)),
-    "layouts": Arm("default, from masks and fibre layouts", _together(_rendered("mask"), _layouts)),
-    "real": Arm("real target", _real, needs_model=False),
-    "both": Arm("real target + fibre layouts", _together(_real, _layouts)),
+    "nothing": Arm("default, from fibre layouts alone", _layouts()),
+    "blend": Arm("inversion + default, from fibre layouts", _together(_inversion, _layouts())),
+    "layouts": Arm(
+        "default, from masks and fibre layouts", _together(_rendered("mask"), _layouts())
+    ),
+    "diffused": Arm("re-render, from masks", _rendered("mask", method="ddpm"), "diffusion"),
+    "diffused-nothing": Arm("re-render, from fibre layouts alone", _layouts("ddpm"), "diffusion"),
+    "diffused-blend": Arm(
+        "inversion + re-render, from fibre layouts",
+        _together(_inversion, _layouts("ddpm")),
+        "diffusion",
+    ),
+    "real": Arm("real target", _real, None),
+    "both": Arm("real target + fibre layouts", _together(_real, _layouts())),
 }
 
 
@@ -221,7 +240,7 @@ def _place(direction: Direction, arm: str, seed: int, runs: Path) -> Path:
 
 def _setting(direction: Direction, arm: str, model: str) -> dict[str, Any]:
     """All that a trial depends on."""
-    weights = fingerprint(model) if ARMS[arm].needs_model else None
+    weights = fingerprint(model) if ARMS[arm].model else None
     return SETTING | {"axon_diameter": direction.axon_diameter, "model": weights}
 
 

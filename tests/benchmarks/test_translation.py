@@ -18,7 +18,7 @@ from benchmarks.translation_trials import ARMS, kept, trial
 from napari_axongen.core.datasets import LabelledImage, make_fields
 from napari_axongen.core.image import Image
 from napari_axongen.core.matching import median_axon_diameter
-from napari_axongen.core.models.card import Card
+from napari_axongen.core.models.card import Card, Looks
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import build
 
@@ -73,6 +73,25 @@ def model(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def denoiser(tmp_path: Path) -> str:
+    """A denoiser that has learnt nothing."""
+    torch.manual_seed(0)
+    network = {"name": "denoiser", "channels": [4, 4]}
+    looks = Looks(grey_range=(30, 220), quantiles=[0.0, 0.5, 1.0])
+    card = Card(
+        name="untrained-denoiser",
+        task="diffusion",
+        network=network,
+        classes=["grey"],
+        axon_diameter=32,
+        looks={"TEM": looks, "SEM": looks},
+    )
+    path = tmp_path / "untrained-denoiser.safetensors"
+    save_model(path, build(network), card)
+    return str(path)
+
+
 def test_an_image_is_brought_to_the_axon_diameter() -> None:
     (field,) = fields("SEM", ("sub-a",))
     scaled = harmonise(field, 20)
@@ -102,16 +121,17 @@ def test_a_trial_is_kept_until_its_setting_changes(
 
 
 def test_each_arm_trains_on_the_source_s_or_the_target_s_animals_alone(
-    data: None, model: str, monkeypatch: pytest.MonkeyPatch
+    data: None, model: str, denoiser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translation_trials, "LAYOUTS", 2)
     monkeypatch.setattr(translation_trials, "LAYOUT_SIDE", 64)
     given, made_up = {"sub-a", "sub-b"}, {"sub-made000", "sub-made001"}
-    animals = dict.fromkeys(("both", "blend", "layouts"), given | made_up) | {"nothing": made_up}
-    counts = dict.fromkeys(("source", "inversion", "real", "nothing"), 2)
-    counts |= {"both": 4, "blend": 4, "layouts": 10}
+    alone, blends = ("nothing", "diffused-nothing"), ("both", "blend", "diffused-blend")
+    animals = dict.fromkeys((*blends, "layouts"), given | made_up) | dict.fromkeys(alone, made_up)
+    counts = dict.fromkeys(("source", "inversion", "real", *alone), 2)
+    counts |= dict.fromkeys(blends, 4) | {"layouts": 10}
     for name, arm in ARMS.items():
-        made = arm.images(DIRECTION, model, 0)
+        made = arm.images(DIRECTION, denoiser if arm.model == "diffusion" else model, 0)
         assert {image.animal for image in made} == animals.get(name, given)
         assert len(made) == counts.get(name, 8)
         assert all(image.classes.max() == 2 for image in made)
@@ -125,7 +145,7 @@ def test_renderings_of_one_mask_differ(data: None, model: str) -> None:
 
 
 def test_from_images_to_the_page(
-    data: None, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: None, model: str, denoiser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "page.md"
     begin, end = (mark.format("tem-to-sem") for mark in (translation.BEGIN, translation.END))
@@ -134,7 +154,16 @@ def test_from_images_to_the_page(
     monkeypatch.setattr(translation, "SIDE", 192)
     monkeypatch.setattr(translation, "LARGE", 800)
     monkeypatch.setattr(translation, "SEEDS", (0, 1))
+    monkeypatch.setattr(translation, "STEPS", (1, 1, 1))
+    monkeypatch.setattr(translation, "BRIDGE_STEPS", 1)
+    shown, all_rows = ("default, from masks", "one click", "DDIB"), translation.rows
+    monkeypatch.setattr(
+        translation,
+        "rows",
+        lambda *of: (row for row in all_rows(*of) if any(name in row[0] for name in shown)),
+    )
     command = ["x", "--direction", "tem-to-sem", "--model", model, "--runs", str(tmp_path)]
+    command += ["--diffusion", denoiser]
     arms = ["--arms", "inversion", "real", "mask", "--seeds", "0", "1"]
     monkeypatch.setattr("sys.argv", [*command, *arms])
     translation.main()
@@ -142,7 +171,9 @@ def test_from_images_to_the_page(
     assert text.startswith("Before\n")
     assert text.endswith("After\n")
     assert "old" not in text
-    for row in ("identity", "inversion + histogram", "default, one click", "real target"):
+    diffused = ("re-render, 1 steps, one click", "DDIB, 2 x 1 steps, from masks")
+    usual = ("identity", "inversion + histogram", "default, one click", "real target")
+    for row in (*usual, *diffused):
         assert text.count(f"| {row} |") >= 1
     result = json.loads((tmp_path / "tem-to-sem" / "mask-1.json").read_text())
     assert set(result["dice"]) == {"sub-rat3_x.png", "sub-rat4_x.png"}
