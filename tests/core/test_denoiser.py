@@ -261,7 +261,7 @@ def test_small_images_are_reflected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augment, "vary_greys", lambda x, *_: x)
     image = torch.arange(12 * 20, dtype=torch.float32).view(12, 20)
     x, _ = random_crop(
-        image, image % 3, 16, Augmentation(whole_pixels=True), np.random.default_rng(1)
+        image, image % 3, 40, Augmentation(whole_pixels=True), np.random.default_rng(1)
     )
-    assert x.shape == (1, 16, 16)
+    assert x.shape == (1, 40, 40)
     assert set(x.ravel().tolist()) <= set(image.ravel().tolist())

@@ -93,8 +93,9 @@ def _whole_pixels(
 ) -> tuple[Tensor, Tensor]:
     """A square out of an image and its classes, mirrored and turned; reflected if that is small."""
     both = torch.stack([image, classes.to(image.dtype)])
-    missing = [max(0, side - length) for length in image.shape]
-    both = functional.pad(both, (0, missing[1], 0, missing[0]), mode="reflect")
+    missing = [(0, max(0, side - length)) for length in image.shape]
+    if any(most for _, most in missing):
+        both = torch.from_numpy(np.pad(both.numpy(), [(0, 0), *missing], mode="symmetric"))
     row, column = (rng.integers(length - side + 1) for length in both.shape[1:])
     both = both[:, row : row + side, column : column + side]
     if rng.random() < 0.5:
