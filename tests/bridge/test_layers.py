@@ -146,6 +146,27 @@ def test_outputs_lie_on_their_source():
     assert recipe_of(source) is None
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_outputs_with_an_axis_in_front_lie_on_their_source(ndim, turned):
+    place = {"scale": (2, 0.1, 0.2)[-ndim:], "translate": (1, 5, 7)[-ndim:]}
+    place |= {"units": ("um",) * ndim, "axis_labels": ("z", "y", "x")[-ndim:]}
+    if turned:
+        cos, sin = np.cos(0.3), np.sin(0.3)
+        rotate = np.eye(ndim)
+        rotate[-2:, -2:] = [[cos, -sin], [sin, cos]]
+        affine = np.diag([1.0, 2, 3, 1])[-ndim - 1 :, -ndim - 1 :]
+        place |= {"rotate": rotate, "shear": [0.1] if ndim == 2 else [0, 0, 0.1], "affine": affine}
+    source = Image(np.zeros((4, 40, 50)[-ndim:], np.uint8), **place)
+    shape = (3, *source.data.shape)
+    output = Image(np.zeros(shape, np.uint8), **placement(source, "sample"))
+    for point in ((0, 0, 0), (3, 39, 49)):
+        world = source.data_to_world(point[-ndim:])
+        assert output.data_to_world((2, *point[-ndim:])) == pytest.approx((2, *world))
+    assert output.units[1:] == source.units
+    assert output.axis_labels == ("sample", *source.axis_labels)
+
+
 def test_colour_sources_have_outputs_without_the_colour_axis():
     source = Image(np.zeros((40, 50, 3), np.uint8), scale=(0.1, 0.1), units=("um", "um"))
     output = Labels(np.zeros((40, 50), np.int32), **placement(source))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -12,19 +14,25 @@ from napari_axongen.bridge.pairs import labelled_pairs
 from napari_axongen.bridge.recipes import as_command, as_python
 from napari_axongen.bridge.translating import (
     CONDITIONS,
+    METHODS,
+    Spread,
     Written,
     contrast_of,
     direction,
     directions,
+    heeded,
     looked_at,
+    models,
+    samplers,
     suitable,
     towards,
     translate,
     translators,
+    unheeded,
 )
 from napari_axongen.core import image as core
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Partial, run
+from napari_axongen.core.events import Notice, Partial, Progress, run
 from napari_axongen.core.parameters import TranslateParameters
 
 SHAPE = (40, 50)
@@ -155,11 +163,48 @@ def translators_only(request):
     return translators()
 
 
-def test_every_condition_is_explained():
-    from typing import get_args
+@pytest.mark.parametrize(("name", "texts"), [("condition", CONDITIONS), ("method", METHODS)])
+def test_every_condition_and_method_is_explained(name, texts):
+    field = TranslateParameters.model_fields[name]
+    assert tuple(texts) == get_args(field.annotation)
+    assert all(title and meaning for title, meaning in texts.values())
 
-    field = TranslateParameters.model_fields["condition"]
-    assert tuple(CONDITIONS) == get_args(field.annotation)
+
+def test_what_a_method_does_not_heed_is_as_by_default():
+    usual = TranslateParameters().model_dump()
+    for method in METHODS:
+        for stack in (False, True):
+            said, unsaid = heeded(method, stack), unheeded(method, stack)
+            assert not said & set(unsaid)
+            assert all(usual[name] == value for name, value in unsaid.items())
+            assert ("shared_noise" in said) == (stack and method != "ddib")
+    every = heeded("cgan", True) | set(unheeded("cgan", True))
+    assert every == heeded("sdedit", True) | {"variety"}
+
+
+def test_directions_of_denoisers(denoiser):
+    cards = models("ddpm")
+    choices = directions("ddpm", cards)
+    assert [(one.title, one.model, one.target) for one in choices] == [
+        ("Found from the image", "auto", "auto"),
+        ("TEM → SEM", "auto", "SEM"),
+        ("SEM → TEM", "auto", "TEM"),
+    ]
+    assert suitable(choices, "SEM").target == "TEM"
+    assert towards(choices, "SEM").target == "SEM"
+    assert [one.title for one in directions("generate", cards)][1:] == ["SEM", "TEM"]
+    of_sem = cards[0].model_copy(update={"looks": {"SEM": cards[0].looks["SEM"]}})
+    assert [one.target for one in directions("sdedit", [of_sem])] == ["auto", "SEM"]
+    assert len(directions("ddib", [])) == 1
+
+
+@pytest.mark.parametrize("objective", ["velocity", "noise", "flow"])
+def test_samplers_are_those_of_the_core(denoiser, objective):
+    from napari_axongen.core.diffusion import process
+
+    (card,) = models("ddpm")
+    card = card.model_copy(update={"network": {**card.network, "objective": objective}})
+    assert samplers(card) == ("auto", *process(objective).samplers)
 
 
 # ---------------------------------------------------------------- where to begin
@@ -213,6 +258,56 @@ def test_the_real_core_fills_the_array_and_gives_labels(translators):
     assert np.array_equal(partials[2].value.values == 1, mask[0] == 255)
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_progress_says_plane_sample_and_step(denoiser, given):
+    grey = np.zeros((2, 64, 80), np.uint8)
+    mask = np.zeros(grey.shape, np.uint8)
+    mask[:, 10:40, 10:40], mask[:, 16:34, 16:34] = 127, 255
+    grey[:] = 60 + mask // 2
+    parameters = TranslateParameters(
+        method="ddpm", target="SEM", steps=2, samples=2, axon_diameter=24, device="cpu"
+    )
+    out, events = np.zeros((2, *grey.shape), np.uint8), []
+    run(
+        translate(
+            core.Image(grey, "ZYX"), parameters, (lambda: mask) if given else None, out, (0, 0, 0)
+        ),
+        events.append,
+    )
+    said = [event.message for event in events if isinstance(event, Progress)]
+    steps = [message for message in said if "step" in message]
+    assert list(dict.fromkeys(steps)) == [
+        f"plane {plane} of 2, sample {sample} of 2, step {step} of 2"
+        for plane in (1, 2)
+        for sample in (1, 2)
+        for step in (1, 2)
+    ]
+    assert ("finding axons and myelin" in said) != given
+    (spread,) = [e.value for e in events if isinstance(e, Partial) and isinstance(e.value, Spread)]
+    assert spread.values.shape == grey.shape
+    assert spread.values.mean() < spread.highest <= spread.values.max()
+    assert any("2 samples differ" in e.message for e in events if isinstance(e, Notice))
+
+
+def test_what_is_shown_grows_from_step_to_step(denoiser, monkeypatch):
+    monkeypatch.setattr("napari_axongen.bridge.translating.EVENT_INTERVAL", 0)
+    grey = np.random.default_rng(0).integers(0, 255, (64, 80), np.uint8)
+    mask = np.zeros(grey.shape, np.uint8)
+    mask[10:40, 10:40], mask[16:34, 16:34] = 127, 255
+    out, seen, done = np.zeros(grey.shape, np.uint8), [], []
+    parameters = TranslateParameters(
+        method="ddpm", target="SEM", steps=3, axon_diameter=24, device="cpu"
+    )
+    for event in translate(core.Image(grey, "YX"), parameters, lambda: mask, out, (30, 30)):
+        if isinstance(event, Partial) and isinstance(event.value, Written):
+            seen.append(out.copy())
+            done.append(event.value.done)
+    assert done == pytest.approx([1 / 3, 2 / 3, 1])
+    far = [float(np.abs(one.astype(int) - out).mean()) for one in seen]
+    assert far == sorted(far, reverse=True)
+    assert far[0] > far[-1] == 0
+
+
 # ---------------------------------------------------------------- pairs
 
 
@@ -235,6 +330,35 @@ def test_pairs_are_whole_images_with_both_labels():
         labels("one myelin", verb="segment", source="one", output="myelin"),
     ]
     assert labelled_pairs([made("one"), *segmented]) == []  # not the labels that it came with
+
+
+def test_samples_share_their_labels():
+    several = Image(
+        np.zeros((3, *SHAPE), np.uint8),
+        name="some",
+        axis_labels=("sample", "y", "x"),
+        metadata={
+            "axongen": {"verb": "translate", "output": "image", "target": "SEM", "source": "x"}
+        },
+    )
+    both = [
+        labels(f"some {half}", verb="translate", source="some", output=half)
+        for half in ("axon", "myelin")
+    ]
+    (pair,) = labelled_pairs([several, *both])
+    assert [stem for _, stem in pair.planes()] == ["x_sem_s000", "x_sem_s001", "x_sem_s002"]
+    assert np.shares_memory(pair.axon[2], both[0].data)
+
+
+def test_a_translation_by_diffusion_as_text():
+    parameters = TranslateParameters(
+        method="sdedit", model="tem-sem", target="TEM", strength=0.4, samples=3, shared_noise=True
+    )
+    recipe = {"verb": "translate", "mask": None, "parameters": parameters.model_dump(mode="json")}
+    assert as_command(recipe, "a.png") == (
+        "axongen translate a.png --out DIR --model tem-sem --method sdedit --target TEM "
+        "--strength 0.4 --samples 3 --shared-noise"
+    )
 
 
 def test_a_translation_as_text():

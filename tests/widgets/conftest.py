@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from itertools import product
 from types import SimpleNamespace
 
@@ -131,7 +132,7 @@ class StandIn(Gated):
 class Renderer(Gated):
     """Translates by inversion, row of tiles by row of tiles; the mask it makes is of `draw_fibres`.
 
-    Samples differ by a grey level each.
+    Samples differ by ``step`` grey levels each.
 
     Attributes
     ----------
@@ -144,6 +145,7 @@ class Renderer(Gated):
     def __init__(self):
         super().__init__()
         self.masks, self.first, self.order = [], [], []
+        self.step = 1
 
     def steps(self, image, parameters, mask=None, *, out, first):
         self.begin(image, parameters)
@@ -163,7 +165,9 @@ class Renderer(Gated):
                         raise self.error
                     time.sleep(self.pause)
                     rows = slice(tile * height // self.tiles, (tile + 1) * height // self.tiles)
-                    stack[(sample, *plane, rows)] = 255 - image.read(plane, rows) - sample
+                    stack[(sample, *plane, rows)] = (
+                        255 - image.read(plane, rows) - self.step * sample
+                    )
                     self.order.append((plane, rows.start))
                     self.done += 1
                     total = self.tiles * len(planes) * samples
@@ -227,15 +231,14 @@ def renderer(monkeypatch, translators):
     stand_in.gate.set()
 
 
-@pytest.fixture
-def translate_dock(make_napari_viewer_proxy, renderer, qtbot):
-    """Make a translate dock in a viewer that shows an image; its jobs have ended afterwards."""
+def translate_docks(make_viewer, qtbot):
+    """Yield what makes a translate dock in a viewer that shows an image; end its jobs then."""
     docks = []
 
     def make(image=None, show=False, **place):
         from napari_axongen.widgets.translate import TranslateDock
 
-        viewer = make_napari_viewer_proxy(show=show)
+        viewer = make_viewer(show=show)
         image = draw_fibres() if image is None else image
         if image is not False:
             viewer.add_image(image, **{"name": "field TEM", **place})
@@ -245,12 +248,42 @@ def translate_dock(make_napari_viewer_proxy, renderer, qtbot):
         return viewer, dock
 
     yield make
-    renderer.gate.set()
     for dock in docks:
         dock.close_down()
         jobs = (dock.translating, dock.foretelling, dock.exporting)
-        qtbot.waitUntil(lambda jobs=jobs: not any(job.running for job in jobs))
+        qtbot.waitUntil(lambda jobs=jobs: not any(job.running for job in jobs), timeout=20_000)
     docks.clear()
+
+
+@pytest.fixture
+def translate_dock(make_napari_viewer_proxy, renderer, qtbot):
+    """Make a translate dock, with the stand-in behind it."""
+    with contextmanager(translate_docks)(make_napari_viewer_proxy, qtbot) as make:
+        yield make
+        renderer.gate.set()
+
+
+@pytest.fixture
+def diffusion_dock(make_napari_viewer_proxy, denoiser, qtbot):
+    """Make a translate dock of a labelled image, with small networks and the real core behind it.
+
+    Two steps of the method that is asked for.
+    """
+    with contextmanager(translate_docks)(make_napari_viewer_proxy, qtbot) as make:
+
+        def labelled(method, image=None, **place):
+            viewer, dock = make(image, **place)
+            source = viewer.layers[0]
+            grey = np.asarray(source.data[..., 0] if source.rgb else source.data)
+            mask = (127 * (grey == MYELIN) + 255 * (grey == AXON)).astype(np.uint8)
+            where = {"scale": source.scale, "translate": source.translate, "units": source.units}
+            viewer.add_labels(mask, name="field TEM mask", visible=False, **where)
+            viewer.layers.selection.active = source
+            dock.form.method.setCurrentIndex(dock.form.method.findData(method))
+            dock.form.fields.editors["steps"].setValue(2)
+            return viewer, dock
+
+        yield labelled
 
 
 @pytest.fixture

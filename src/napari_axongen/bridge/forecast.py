@@ -15,7 +15,7 @@ from napari_axongen.core.parameters import TranslateParameters
 from .layers import level_0
 from .masks import MaskLayers
 from .pace import Pace, pace_steps
-from .translating import CGAN, GENERATE, finds_labels
+from .translating import CGAN, FROM_THE_IMAGE, GENERATE, finds_labels
 
 _MEASURED = 1024  # rows and columns of a mask in which axons are measured
 
@@ -152,18 +152,20 @@ def expected_seconds(
     planes = int(np.prod(question.shape[:-2], dtype=int))
     memory = parameters.memory
     scale = _scale(pace.card, diameter)
-    seconds = pace.pixels(plane, scale, memory) * planes * parameters.network_calls * pace.seconds
+    given = question.mask is not None
+    if not pace.conditional or (parameters.method == GENERATE and not given):
+        parameters = parameters.model_copy(update={"guidance": 1})  # there is nothing to exaggerate
+    a_pixel = parameters.network_calls * pace.seconds
+    seconds = pace.pixels(plane, scale, memory) * planes * a_pixel
     if parameters.method == "ddib":
         part = np.prod([min(ROUND_TRIP, length * scale) for length in plane])
-        seconds += float(part) * parameters.network_calls * pace.seconds
-    given = question.mask is not None
+        seconds += float(part) * a_pixel
     if segmenters and finds_labels(parameters, given):
         first = segmenters[0]
         pixels = first.pixels(plane, _scale(first.card, diameter), memory)
         seconds += pixels * planes * first.seconds
-    found = parameters.model if parameters.method == CGAN else parameters.target
     sized = given or parameters.axon_diameter is not None
-    if found == "auto" or not sized or not (given or parameters.method == GENERATE):
+    if not sized or finds_labels(parameters, given) or _looks_for_contrast(parameters):
         for place, one in enumerate(segmenters):
             fits = place == 0 and parameters.pixel_size is not None
             seconds += _seconds_to_match(one, plane, diameter if sized or fits else None)
@@ -180,6 +182,13 @@ def _seconds_to_match(pace: Pace, plane: tuple[int, ...], diameter: float | None
         working = float(np.prod([min(LOOK, length * scale) for length in plane]))
         seconds += working * (pace.seconds + pace.seconds_around / scale**2)
     return seconds
+
+
+def _looks_for_contrast(parameters: TranslateParameters) -> bool:
+    """Whether the segmenters are asked whose picture an image is."""
+    if parameters.method == CGAN:
+        return parameters.model == parameters.target == "auto"
+    return parameters.target == "auto" or parameters.method in FROM_THE_IMAGE
 
 
 def _scale(card: Card, diameter: float | None) -> float:

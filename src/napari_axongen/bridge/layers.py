@@ -184,6 +184,8 @@ def placement(layer: Any, front: str | None = None) -> dict[str, Any]:
     if front is not None:
         wide = Affine(**place).expand_dims([0])
         place = {name: np.asarray(getattr(wide, name)) for name in _LINEAR}
+        if not place["shear"].any():  # napari says none with too many numbers
+            place["shear"] = np.zeros(wide.ndim * (wide.ndim - 1) // 2)
         affine, units, labels = affine.expand_dims([0]), ("pixel", *units), (front, *labels)
     return {
         "scale": tuple(place["scale"]),

@@ -41,6 +41,8 @@ class Pace:
         Of a segmenter: by pixel of an image that is looked at, of all but the call.
     stride, receptive_radius, bytes_per_pixel
         Of the network: they tell its tiles.
+    conditional
+        Whether a denoiser can be told something.
     """
 
     card: Card
@@ -49,6 +51,7 @@ class Pace:
     stride: int
     receptive_radius: int
     bytes_per_pixel: int
+    conditional: bool = True
 
     def pixels(self, shape: tuple[int, ...], scale: float, memory: int) -> int:
         """Working pixels of a plane that go through the network, margins of tiles included."""
@@ -81,7 +84,8 @@ def pace_steps(card: Card, device: Device) -> Steps[Pace]:
             look = yield from _timed(_looks(network, device, wide))
             around = max(0.0, look - seconds * side**2) / wide**2
         sizes = network.stride, network.receptive_radius, network.bytes_per_pixel
-        _paces[key] = Pace(card, seconds, around, *sizes)
+        conditional = getattr(network, "conditional", True)
+        _paces[key] = Pace(card, seconds, around, *sizes, conditional)
     return replace(_paces[key], card=card)
 
 
@@ -125,7 +129,7 @@ def _calls(card: Card, device: Device, side: int) -> tuple[TileExactNetwork, Ste
             for _ in range(_TIMED)
         )
         return model.network, _one_by_one(calls)
-    parameters = TranslateParameters(method="ddpm", steps=_TIMED)
+    parameters = TranslateParameters(method="ddpm", steps=_TIMED, guidance=1)
     plan = Plan(model, 1.0, None, None, next(iter(card.looks)), device, parameters)
     return model.network, diffuse(plan, source, _drop, 0, 0, (0, 0))
 

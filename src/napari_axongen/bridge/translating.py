@@ -42,13 +42,13 @@ METHODS = {
 """How it is made: what a person calls it, and what that means."""
 
 _DRAWN = {"seed", "samples", "shared_noise"}
-_STEPPED = {"steps", "guidance"}
+_STEPPED = {"steps", "guidance", "sampler"}
 _HEEDED = {
     CGAN: {"condition", "variety", *_DRAWN},
-    "ddpm": {"condition", "sampler", *_DRAWN, *_STEPPED},
-    "sdedit": {"condition", "sampler", "strength", *_DRAWN, *_STEPPED},
+    "ddpm": {"condition", *_DRAWN, *_STEPPED},
+    "sdedit": {"condition", "strength", *_DRAWN, *_STEPPED},
     "ddib": {"condition", "steps"},
-    GENERATE: {"sampler", *_DRAWN, *_STEPPED},
+    GENERATE: {*_DRAWN, *_STEPPED},
 }
 _BY_METHOD: set[str] = set().union(*_HEEDED.values())
 
@@ -309,7 +309,7 @@ def translate(
     importlib.import_module("pandas")
     from napari_axongen.core.translation import TRANSLATING, translate_steps
 
-    given, shown, done = (None if mask is None else mask()), 0.0, None
+    given, shown, done, seen = (None if mask is None else mask()), 0.0, 0.0, 0.0
     planes = math.prod(image.spatial_shape[:-2])
     find = finds_labels(parameters, mask is not None)
     steps = translate_steps(image, parameters, given, out=out, first=first)
@@ -323,12 +323,12 @@ def translate(
             continue
         if isinstance(event, Progress) and event.message == TRANSLATING:
             at = stage(event.done, event.total, parameters, planes, find)
-            done = event.done / event.total or None
+            done = event.done / event.total
             event = Progress(event.done, event.total, at or TRANSLATING)
         yield event
-        if done is not None and time.monotonic() - shown > EVENT_INTERVAL:
+        if done > seen and time.monotonic() - shown > EVENT_INTERVAL:
             yield Partial((), Written(done))
-            shown, done = time.monotonic(), None
+            shown, seen = time.monotonic(), done
     yield Partial((), result)
     if result.spread is not None:
         yield Notice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,7 +165,7 @@ class Rendition:
             self.layer.colormap = _UNFINISHED
             self.layer.data = data
             place_on(self.layer, self._source, self._front)
-            self._lift(self.layer)
+            self._lift()
             return
         self.layer = Image(
             data,
@@ -176,13 +176,17 @@ class Rendition:
             metadata=self._signed({}),
             **placement(self._source, self._front),
         )
-        self._insert(self.layer, above=[self._source, *self._renditions()][-1])
+        self._insert(self.layer, above=[self._source, *self._family()][-1])
 
-    def _lift(self, layer: Any) -> None:
-        """Show a layer above all other translations of the source."""
-        layers, top = self._viewer.layers, self._renditions()[-1]
-        if top != layer:
-            layers.move(layers.index(layer), layers.index(top) + 1)
+    def _lift(self) -> None:
+        """Show the image, and its spread, above all other translations of the source."""
+        layers = self._viewer.layers
+        spread = find_output(self._viewer, self.layer, SPREAD, VERB)
+        own = [layer for layer in (self.layer, spread) if layer is not None]
+        if self._family()[-1] in own:
+            return
+        for layer in own:
+            layers.move(layers.index(layer), layers.index(self._family()[-1]) + 1)
 
     def _insert(self, layer: Any, above: Any) -> None:
         """Add a layer above another one; what was selected stays so."""
@@ -204,8 +208,16 @@ class Rendition:
     def _renditions(self) -> list[Any]:
         """Layers of all translations of the source, the topmost last."""
         wanted = {"verb": VERB, "output": IMAGE, "source": self._source.name}
-        return [
-            layer
-            for layer in self._viewer.layers
-            if all((recipe_of(layer) or {}).get(key) == value for key, value in wanted.items())
-        ]
+        return self._layers_of(lambda recipe: wanted.items() <= recipe.items())
+
+    def _family(self) -> list[Any]:
+        """The same, with their spreads."""
+        made = self._renditions()
+        names = [layer.name for layer in made]
+        spreads = self._layers_of(
+            lambda recipe: recipe.get("output") == SPREAD and recipe.get("source") in names
+        )
+        return sorted([*made, *spreads], key=self._viewer.layers.index)
+
+    def _layers_of(self, suits: Callable[[dict[str, Any]], bool]) -> list[Any]:
+        return [layer for layer in self._viewer.layers if suits(recipe_of(layer) or {})]

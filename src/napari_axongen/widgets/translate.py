@@ -82,7 +82,6 @@ class TranslateDock(Dock):
         self.export.said.connect(self.notices.say)
         self.translating.running_changed.connect(lambda _: self._show_state())
         self.translating.notice.connect(self.notices.add)
-        self.translating.progress.connect(self._on_progress)
         self.translating.yielded.connect(self._on_yielded)
         self.translating.finished.connect(self._on_finished)
         self.translating.stopped.connect(lambda: self._on_stopped(self._ended))
@@ -147,13 +146,11 @@ class TranslateDock(Dock):
         first = looked_at(layer, self.viewer.dims.point)
         self.translating.start(lambda: translate(image, parameters, mask, rendition.out, first))
 
-    def _on_progress(self, done: int, total: int, eta: float | None, message: str) -> None:
-        self._done = done / total
-
     def _on_yielded(self, event: Any) -> None:
         if self._rendition is None or not isinstance(event, Partial):
             return
         if isinstance(event.value, Written):
+            self._done = event.value.done
             self._rendition.touch()
         elif isinstance(event.value, Spread):
             self._rendition.spread(event.value)
