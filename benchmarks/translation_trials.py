@@ -48,6 +48,10 @@ VARIETY = 2.0
 LAYOUTS, LAYOUT_SIDE = 24, 512
 """Fibre layouts, and their side in px."""
 
+AS_LEARNED: dict[str, Any] = {"method": "ddpm", "guidance": 1.0}
+"""The denoiser's own distribution, of which guidance would keep what is most typical."""
+GUIDED: dict[str, Any] = {"method": "ddpm", "guidance": 2.0}
+
 SETTING: dict[str, Any] = {
     "network": {"name": "unet", "channels": [8, 16, 32, 64, 128]},
     "optimisation": {"steps": STEPS, "batch": 8, "crop": 128, "average": 0.98},
@@ -96,7 +100,7 @@ def _inversion(direction: Direction, model: str, seed: int) -> list[LabelledImag
     return [render(image) for image in _source(direction, model, seed)]
 
 
-def _rendered(*conditions: Condition, variety: float = VARIETY, method: str = "cgan") -> Images:
+def _rendered(*conditions: Condition, variety: float = VARIETY, **diffusion: Any) -> Images:
     """Renderings of every source image, each condition and noise in turn."""
 
     def arm(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
@@ -111,8 +115,8 @@ def _rendered(*conditions: Condition, variety: float = VARIETY, method: str = "c
                     direction.axon_diameter,
                     noise,
                     variety=variety,
-                    method=method,
                     target=direction.target.contrast,
+                    **diffusion,
                 )
                 found.append(render(image))
         return found
@@ -120,12 +124,12 @@ def _rendered(*conditions: Condition, variety: float = VARIETY, method: str = "c
     return arm
 
 
-def _layouts(method: str = "cgan") -> Images:
+def _layouts(**diffusion: Any) -> Images:
     """Fibres out of nothing, rendered."""
 
     def arm(direction: Direction, model: str, seed: int) -> list[LabelledImage]:
         contrast = direction.target.contrast
-        made = make_micrographs(contrast, LAYOUTS, LAYOUT_SIDE, seed, model, VARIETY, method=method)
+        made = make_micrographs(contrast, LAYOUTS, LAYOUT_SIDE, seed, model, VARIETY, **diffusion)
         return [with_greys(image, image.image.read(())) for image in made]
 
     return arm
@@ -153,11 +157,19 @@ ARMS = {
     "layouts": Arm(
         "default, from masks and fibre layouts", _together(_rendered("mask"), _layouts())
     ),
-    "diffused": Arm("re-render, from masks", _rendered("mask", method="ddpm"), "diffusion"),
-    "diffused-nothing": Arm("re-render, from fibre layouts alone", _layouts("ddpm"), "diffusion"),
+    "diffused": Arm("re-render, from masks", _rendered("mask", **AS_LEARNED), "diffusion"),
+    "diffused-guided": Arm(
+        "re-render, from masks, guidance 2", _rendered("mask", **GUIDED), "diffusion"
+    ),
+    "diffused-nothing": Arm(
+        "re-render, from fibre layouts alone", _layouts(**AS_LEARNED), "diffusion"
+    ),
+    "diffused-nothing-guided": Arm(
+        "re-render, from fibre layouts alone, guidance 2", _layouts(**GUIDED), "diffusion"
+    ),
     "diffused-blend": Arm(
         "inversion + re-render, from fibre layouts",
-        _together(_inversion, _layouts("ddpm")),
+        _together(_inversion, _layouts(**AS_LEARNED)),
         "diffusion",
     ),
     "real": Arm("real target", _real, None),

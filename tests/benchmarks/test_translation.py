@@ -126,7 +126,8 @@ def test_each_arm_trains_on_the_source_s_or_the_target_s_animals_alone(
     monkeypatch.setattr(translation_trials, "LAYOUTS", 2)
     monkeypatch.setattr(translation_trials, "LAYOUT_SIDE", 64)
     given, made_up = {"sub-a", "sub-b"}, {"sub-made000", "sub-made001"}
-    alone, blends = ("nothing", "diffused-nothing"), ("both", "blend", "diffused-blend")
+    alone = ("nothing", "diffused-nothing", "diffused-nothing-guided")
+    blends = ("both", "blend", "diffused-blend")
     animals = dict.fromkeys((*blends, "layouts"), given | made_up) | dict.fromkeys(alone, made_up)
     counts = dict.fromkeys(("source", "inversion", "real", *alone), 2)
     counts |= dict.fromkeys(blends, 4) | {"layouts": 10}
