@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_axongen.bridge.translating import (
     CONDITIONS,
     METHODS,
     Spread,
+    Stage,
     Written,
     contrast_of,
     direction,
@@ -258,6 +260,27 @@ def test_the_real_core_fills_the_array_and_gives_labels(translators):
     assert np.array_equal(partials[2].value.values == 1, mask[0] == 255)
 
 
+@pytest.mark.parametrize("find", [True, False])
+def test_what_part_is_written_all_over(find):
+    """Of two planes in two samples of two steps, by one tile a step, or by two."""
+    parameters = TranslateParameters(method="ddpm", steps=2, samples=2)
+
+    def whole(plane, sample, step):
+        part, within = 2 * plane + sample, Fraction(step, 4)
+        if find and sample == 0:
+            within = (1 + within) / 2
+        done = (part + within) / 4
+        event = Progress(done.numerator, done.denominator)
+        return Stage.of(event, parameters, 2, find).whole
+
+    assert [whole(0, 0, step) for step in (1, 2, 3, 4)] == [0, 1, 1, 1]
+    assert [whole(0, 1, step) for step in (1, 2, 4)] == [1, 2, 2]
+    assert [whole(1, 0, step) for step in (1, 2, 4)] == [2, 3, 3]
+    assert whole(1, 1, 4) == 4
+    at_once = parameters.model_copy(update={"method": "cgan", "samples": 1})
+    assert [Stage.of(Progress(n, 4), at_once, 2, False).whole for n in (1, 2, 3, 4)] == [0, 1, 1, 2]
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_progress_says_plane_sample_and_step(denoiser, given):
     grey = np.zeros((2, 64, 80), np.uint8)
@@ -283,6 +306,11 @@ def test_progress_says_plane_sample_and_step(denoiser, given):
         for step in (1, 2)
     ]
     assert ("finding axons and myelin" in said) != given
+    whole = [
+        e.value.whole for e in events if isinstance(e, Partial) and isinstance(e.value, Written)
+    ]
+    assert whole == sorted(whole, key=len)
+    assert whole[-1] == [(0, 0), (1, 0), (0, 1), (1, 1)][: len(whole[-1])]
     (spread,) = [e.value for e in events if isinstance(e, Partial) and isinstance(e.value, Spread)]
     assert spread.values.shape == grey.shape
     assert spread.values.mean() < spread.highest <= spread.values.max()

@@ -363,6 +363,7 @@ def test_the_picture_sharpens_while_it_samples(diffusion_dock, held, qtbot):
     early = made.data.copy()
     assert early.all(where=early > 0)
     assert early.std() > 0  # after one of the two steps, all of it can be seen
+    assert made.colormap.name == "gray"  # black is black, not a hole
     assert "step 1 of 2" in dock.run.eta.text()
     assert not dock.form.method.isEnabled()
     assert not dock.forecast.text()
@@ -371,6 +372,25 @@ def test_the_picture_sharpens_while_it_samples(diffusion_dock, held, qtbot):
     assert not np.array_equal(made.data, early)
     assert texts[-1] == "step 2 of 2"
     assert dock.form.method.isEnabled()
+
+
+def test_where_nothing_is_yet_the_source_is_seen(diffusion_dock, held, monkeypatch, qtbot):
+    monkeypatch.setattr("napari_axongen.bridge.translating.EVENT_INTERVAL", 0)
+    gate, _taken = held
+    viewer, dock = diffusion_dock("ddpm")
+    samples(dock, 2)
+    dock.run.button.click()
+    name = "field TEM as SEM (ddpm)"
+    qtbot.waitUntil(lambda: name in names(viewer), timeout=20_000)
+    made = viewer.layers[name]
+    assert made.colormap.name == "gray"
+    viewer.dims.set_current_step(0, 1)
+    seen = []
+    made.events.colormap.connect(lambda: seen.append(made.colormap.map(np.zeros(1))[0, 3]))
+    with qtbot.waitSignal(dock.translating.finished):
+        gate.set()
+    assert seen[0] == 0
+    assert seen[-1] == 1
 
 
 def test_cancel_acts_within_one_call_and_leaves_what_there_is(diffusion_dock, held, qtbot):
@@ -477,8 +497,8 @@ def test_the_time_is_said_before_and_found_out_off_the_gui_thread(
     monkeypatch.setattr(pace, "_calls", watched)
     monkeypatch.setattr(pace, "_paces", {})
     _viewer, dock = diffusion_dock("ddpm")
-    qtbot.waitUntil(lambda: bool(dock.forecast.text()), timeout=20_000)
-    assert dock.forecast.text().startswith("Takes about ")
+    assert "being found out" in dock.forecast.text()
+    qtbot.waitUntil(lambda: dock.forecast.text().startswith("Takes about "), timeout=20_000)
     assert dock.forecast.text().endswith(" on the CPU.")
     assert "Device: CPU" in dock.device.text()
     assert threading.main_thread() not in threads

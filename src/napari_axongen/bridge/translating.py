@@ -82,9 +82,12 @@ class Written:
     ----------
     done
         What part of all that is to do has been done, 0 to 1.
+    whole
+        Index (sample, planes) of each part of which no pixel is as it was before.
     """
 
     done: float
+    whole: Sequence[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -251,31 +254,48 @@ def looked_at(layer: Any, point: Sequence[float]) -> tuple[int, ...]:
     return tuple(int(np.clip(round(at), 0, n - 1)) for at, n in zip(where, shape, strict=True))
 
 
-def stage(done: int, total: int, parameters: TranslateParameters, planes: int, find: bool) -> str:
-    """Which plane, sample and step a translation is at.
+@dataclass(frozen=True)
+class Stage:
+    """Where a translation is.
 
-    Parameters
+    Attributes
     ----------
-    done, total
-        Of `core.translation.translate_steps` while it writes: all parts of it take as much.
-    parameters, planes
-        What is made, of how many planes.
-    find
-        Whether the first half of a plane's first part was to find its labels.
+    text
+        Which plane, sample and step, as far as there are several.
+    whole
+        Parts (samples of planes), of all in their order, that have been written all over.
     """
-    samples = parameters.samples
-    reached = Fraction(done * samples * planes, total)
-    part = max(0, math.ceil(reached) - 1)
-    plane, sample = divmod(part, samples)
-    within = reached - part
-    if find and sample == 0:
-        within = 2 * within - 1
-    words = [f"plane {plane + 1} of {planes}"] if planes > 1 else []
-    words += [f"sample {sample + 1} of {samples}"] if samples > 1 else []
-    if parameters.method != CGAN:
-        steps = parameters.steps * (2 if parameters.method == "ddib" else 1)
-        words.append(f"step {min(max(math.ceil(within * steps), 1), steps)} of {steps}")
-    return ", ".join(words)
+
+    text: str
+    whole: int
+
+    @classmethod
+    def of(cls, event: Progress, parameters: TranslateParameters, planes: int, find: bool) -> Stage:
+        """Tell it from the progress of `core.translation.translate_steps` while it writes.
+
+        Parameters
+        ----------
+        event
+            Its progress: all parts of the translation take as much of it.
+        parameters, planes
+            What is made, of how many planes.
+        find
+            Whether the first half of a plane's first part was to find its labels.
+        """
+        samples, steps = parameters.samples, 1
+        if parameters.method != CGAN:
+            steps = parameters.steps * (2 if parameters.method == "ddib" else 1)
+        reached = Fraction(event.done * samples * planes, event.total)
+        part = max(0, math.ceil(reached) - 1)
+        plane, sample = divmod(part, samples)
+        within = reached - part
+        if find and sample == 0:
+            within = 2 * within - 1
+        words = [f"plane {plane + 1} of {planes}"] if planes > 1 else []
+        words += [f"sample {sample + 1} of {samples}"] if samples > 1 else []
+        if parameters.method != CGAN:
+            words.append(f"step {min(max(math.ceil(within * steps), 1), steps)} of {steps}")
+        return cls(", ".join(words), part + (within * steps >= 1))
 
 
 def translate(
@@ -309,9 +329,12 @@ def translate(
     importlib.import_module("pandas")
     from napari_axongen.core.translation import TRANSLATING, translate_steps
 
-    given, shown, done, seen = (None if mask is None else mask()), 0.0, 0.0, 0.0
-    planes = math.prod(image.spatial_shape[:-2])
+    given, shown, seen = (None if mask is None else mask()), 0.0, 0.0
+    planes = sorted(image.plane_indices(), key=lambda plane: plane != first[:-2])
+    several = range(parameters.samples) if parameters.samples > 1 else None
+    parts = planes if several is None else [(n, *plane) for plane in planes for n in several]
     find = finds_labels(parameters, mask is not None)
+    written = Written(0.0, ())
     steps = translate_steps(image, parameters, given, out=out, first=first)
     while True:
         try:
@@ -322,13 +345,13 @@ def translate(
         if isinstance(event, Partial):
             continue
         if isinstance(event, Progress) and event.message == TRANSLATING:
-            at = stage(event.done, event.total, parameters, planes, find)
-            done = event.done / event.total
-            event = Progress(event.done, event.total, at or TRANSLATING)
+            at = Stage.of(event, parameters, len(planes), find)
+            written = Written(event.done / event.total, parts[: at.whole])
+            event = Progress(event.done, event.total, at.text or TRANSLATING)
         yield event
-        if done > seen and time.monotonic() - shown > EVENT_INTERVAL:
-            yield Partial((), Written(done))
-            shown, seen = time.monotonic(), done
+        if written.done > seen and time.monotonic() - shown > EVENT_INTERVAL:
+            yield Partial((), written)
+            shown, seen = time.monotonic(), written.done
     yield Partial((), result)
     if result.spread is not None:
         yield Notice(

@@ -45,6 +45,8 @@ class ForecastLine(Hint):
             self.say("")
         elif not self._rest.isActive():
             self._rest.start()
+            if not self.text():
+                self.say("How long it takes is being found out ...")
 
     def close_down(self) -> None:
         """Find out no more."""

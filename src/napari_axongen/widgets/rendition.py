@@ -18,7 +18,7 @@ from napari_axongen.bridge.layers import (
     with_recipe,
 )
 from napari_axongen.bridge.pairs import PARTIAL, SAMPLE
-from napari_axongen.bridge.translating import CGAN, Spread
+from napari_axongen.bridge.translating import CGAN, Spread, Written
 from napari_axongen.core.events import Partial
 
 from .outputs import SegmentationLayers, find_output, place_on
@@ -86,12 +86,17 @@ class Rendition:
         self.layer: Any = None
         self._labels: SegmentationLayers | None = None
 
-    def touch(self) -> None:
+    def touch(self, written: Written) -> None:
         """Something was written into ``out``: show it."""
         if self.layer is None:
             self._open()
         elif self.layer in self._viewer.layers:
             self.layer.refresh(extent=False, thumbnail=False)
+        looked_at = self.layer.world_to_data(self._viewer.dims.point)[:-2]
+        whole = tuple(round(n) for n in looked_at) in written.whole
+        colormap = "gray" if whole else _UNFINISHED.name  # black is black where all is written
+        if self.layer.colormap.name != colormap:
+            self.layer.colormap = "gray" if whole else _UNFINISHED
 
     def finish(self, contrast: str | None, recipe: Mapping[str, Any]) -> None:
         """All is written: name it and sign it."""

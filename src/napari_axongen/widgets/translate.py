@@ -151,7 +151,7 @@ class TranslateDock(Dock):
             return
         if isinstance(event.value, Written):
             self._done = event.value.done
-            self._rendition.touch()
+            self._rendition.touch(event.value)
         elif isinstance(event.value, Spread):
             self._rendition.spread(event.value)
         elif isinstance(event.value, Output):
