@@ -68,6 +68,8 @@ BRIDGE_STEPS = 20
 """Of DDIB, each way."""
 TILES = 200
 """Of each row, that are looked for among the training images."""
+PART = 512
+"""Of that, on which they are measured of diffusion, px: it takes several tiles of 128 MB."""
 SEEDS = (0, 1, 2)
 CONSOLE = Console(stderr=True, highlight=False)
 
@@ -124,11 +126,11 @@ class Recorder:
         self.array[window] = values
 
 
-def seams_and_speed(source: LabelledImage, setting: dict[str, Any]) -> tuple[str, str]:
-    """Seam index with the smallest tiles and with the usual ones, and seconds per megapixel."""
+def seams_and_speed(source: LabelledImage, setting: dict[str, Any], memory: int) -> tuple[str, str]:
+    """Seam index with small tiles and with the usual ones, and seconds per megapixel."""
     mask, model = mask_values(source.classes), setting["model"]
     tiled = Recorder(source.classes.shape)
-    small = TranslateParameters.model_validate(setting | {"memory": 64})
+    small = TranslateParameters.model_validate(setting | {"memory": memory})
     run(translate_steps(source.image, small, mask, out=tiled))
     start = time.perf_counter()
     usual = run(translate_steps(source.image, TranslateParameters.model_validate(setting), mask))
@@ -231,7 +233,10 @@ def structure_table(direction: Direction, models: Models, runs: Path) -> list[st
                 continue
             render = translator(**setting, seed=0)
             made = [render(image) for image in sources]
-            seams, speed = seams_and_speed(large, setting)
+            by_diffusion = "method" in setting
+            seams, speed = seams_and_speed(
+                centre(large, PART) if by_diffusion else large, setting, 128 if by_diffusion else 64
+            )
         except InputError as error:
             CONSOLE.print(f"{title} is left out: {error}")
             continue
