@@ -25,7 +25,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import mean_interval
 from napari_axongen.core.events import run
 from napari_axongen.core.files import write_text
-from napari_axongen.core.models.store import load_network
+from napari_axongen.core.models.store import load_card, load_network
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.realism import (
@@ -68,8 +68,8 @@ BRIDGE_STEPS = 20
 """Of DDIB, each way."""
 TILES = 200
 """Of each row, that are looked for among the training images."""
-PART = 512
-"""Of that, on which they are measured of diffusion, px: it takes several tiles of 128 MB."""
+PART = 585
+"""Of the part on which they are measured of diffusion, at its own scale: it takes four tiles."""
 SEEDS = (0, 1, 2)
 CONSOLE = Console(stderr=True, highlight=False)
 
@@ -139,6 +139,8 @@ def seams_and_speed(source: LabelledImage, setting: dict[str, Any], memory: int)
     side = load_network(model)[0].fixed_tile
     if side is not None:  # `classic` works on squares of its own
         rows, columns = (list(range(0, length, side)) for length in source.classes.shape)
+    if max(*rows, *columns) == 0:  # one tile has no seams
+        return "", f"{took:.1f}"
     small_index, usual_index = (
         seam_index(made.astype(np.float32), rows, columns) for made in (tiled.array, usual.image)
     )
@@ -233,10 +235,12 @@ def structure_table(direction: Direction, models: Models, runs: Path) -> list[st
                 continue
             render = translator(**setting, seed=0)
             made = [render(image) for image in sources]
-            by_diffusion = "method" in setting
-            seams, speed = seams_and_speed(
-                centre(large, PART) if by_diffusion else large, setting, 128 if by_diffusion else 64
-            )
+            if "method" in setting:
+                scale = (load_card(setting["model"]).axon_diameter or diameter) / diameter
+                part = centre(large, round(PART / scale))
+                seams, speed = seams_and_speed(part, setting, memory=128)
+            else:
+                seams, speed = seams_and_speed(large, setting, memory=64)
         except InputError as error:
             CONSOLE.print(f"{title} is left out: {error}")
             continue

@@ -220,7 +220,9 @@ def test_a_call_is_timed_after_the_first(untimed):
     for one in available():
         pace = run(pace_steps(one, device))
         assert pace.seconds > 0
-        assert (pace.seconds_around > 0) == (one.task == "segmentation")
+        # a difference of times: on a busy machine that of a segmenter may be none, too
+        assert pace.seconds_around >= 0
+        assert one.task == "segmentation" or pace.seconds_around == 0
     assert len(untimed) == len(available())
 
 
