@@ -18,10 +18,10 @@ from napari_axongen.bridge.forecast import (
 from napari_axongen.bridge.masks import MaskLayers
 from napari_axongen.bridge.pace import Pace, pace_steps
 from napari_axongen.core.device import choose_device
-from napari_axongen.core.diffusing import ROUND_TRIP
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, run
 from napari_axongen.core.matching import LOOK, SCALES
+from napari_axongen.core.methods import ROUND_TRIP
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.parameters import TranslateParameters
 

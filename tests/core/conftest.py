@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+
+from napari_axongen.core.events import Metrics, run
+from napari_axongen.core.training import train_steps
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +44,45 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+class Recording:
+    """A lazy array that remembers the largest window that was read of it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.largest = array, 0
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        window = self.array[index]
+        self.largest = max(self.largest, window.size)
+        return window
+
+
+@pytest.fixture
+def recording() -> type[Recording]:
+    """Wraps an array: see `Recording`."""
+    return Recording
+
+
+@pytest.fixture
+def check_resumed(tmp_path: Path) -> Callable[[Any], None]:
+    """Checks that a run that was stopped in its middle ends as one that was not, to the bit."""
+
+    def check(recipe: Any) -> None:
+        whole = run(train_steps(recipe, tmp_path / "whole", device="cpu"))
+        steps = train_steps(recipe, tmp_path / "parts", device="cpu")
+        for event in steps:  # stop in mid-run, after a checkpoint was written
+            if isinstance(event, Metrics) and event.step == 4:
+                break
+        steps.close()
+        parts = run(train_steps(recipe, tmp_path / "parts", resume=True, device="cpu"))
+        one, other = load_file(whole), load_file(parts)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+        histories = [(tmp_path / n / "history.json").read_text() for n in ("whole", "parts")]
+        assert json.loads(histories[0]) == json.loads(histories[1])
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_axongen.core import diffusing, planning, sampling
+from napari_axongen.core import methods, planning, sampling
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Event, Notice, Partial, Progress, run
 from napari_axongen.core.image import Image
@@ -271,22 +271,9 @@ def test_where_one_looks_is_made_first_and_all_comes_out_alike(
     np.testing.assert_array_equal(out, expected.image)
 
 
-class Recording:
-    """A lazy array that remembers the largest window that was read of it."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array, self.largest = array, 0
-        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
-
-    def __getitem__(self, index: object) -> np.ndarray:
-        window = self.array[index]
-        self.largest = max(self.largest, window.size)
-        return window
-
-
 @pytest.mark.parametrize("diameter", [24, 96])
 def test_no_more_than_a_part_is_read_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, diameter: float
+    monkeypatch: pytest.MonkeyPatch, recording: type[Any], diameter: float
 ) -> None:
     """Of an image finer than the model knows it, too, whose blocks reach far."""
     from napari_axongen.core import image as images
@@ -301,7 +288,7 @@ def test_no_more_than_a_part_is_read_at_a_time(
     ):
         monkeypatch.setattr(module, name, value)
     shape = (900, 800)
-    mask, grey = (Recording(array) for array in fibres(shape))
+    mask, grey = (recording(array) for array in fibres(shape))
     found, _ = made(
         Image(grey, "YX"), mask, axon_diameter=diameter, condition="mask and structure", memory=64
     )
@@ -315,7 +302,7 @@ def test_no_more_than_a_part_is_read_at_a_time(
 def test_the_way_to_noise_and_back_is_checked_and_the_finer_the_better(
     field: EmField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diffusing, "ROUND_TRIP", 64)
+    monkeypatch.setattr(methods, "ROUND_TRIP", 64)
     errors = []
     for steps in (2, 10, 50):
         found, events = made(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -283,21 +284,10 @@ class TestGivenMask:
             made(np.zeros((40, 50), np.uint8), mask)
 
 
-class Recording:
-    """A lazy array that remembers the largest window that was read of it."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array, self.largest = array, 0
-        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
-
-    def __getitem__(self, index: object) -> np.ndarray:
-        window = self.array[index]
-        self.largest = max(self.largest, window.size)
-        return window
-
-
 @pytest.mark.usefixtures("translators")
-def test_no_more_than_a_tile_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_a_tile_is_read_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, recording: type[Any]
+) -> None:
     from napari_axongen.core import image as images
     from napari_axongen.core import masks, rendering
 
@@ -309,7 +299,7 @@ def test_no_more_than_a_tile_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) 
     ):
         monkeypatch.setattr(module, name, value)
     shape = (1500, 1400)
-    mask, grey = (Recording(array) for array in fibres(shape))
+    mask, grey = (recording(array) for array in fibres(shape))
     found, events = made(
         Image(grey, "YX"), mask, axon_diameter=28, memory=64, condition="mask and structure"
     )

@@ -146,7 +146,7 @@ def expected_seconds(
     diameter
         Median axon diameter, px of the image; None: unknown, taken as the model knows it.
     """
-    from napari_axongen.core.diffusing import ROUND_TRIP
+    from napari_axongen.core.methods import ROUND_TRIP
 
     parameters, plane = question.parameters, question.shape[-2:]
     planes = int(np.prod(question.shape[:-2], dtype=int))

@@ -101,11 +101,11 @@ def _timed(steps: Steps[None]) -> Steps[float]:
 
 def _calls(card: Card, device: Device, side: int) -> tuple[TileExactNetwork, Steps[None]]:
     """The network of a model, and calls of it on noise."""
-    from napari_axongen.core.diffusing import diffuse
+    from napari_axongen.core.methods import make_plane
     from napari_axongen.core.models.store import load_network
     from napari_axongen.core.networks import fold_batch_norm
     from napari_axongen.core.planning import Plan
-    from napari_axongen.core.rendering import Source, render_plane
+    from napari_axongen.core.rendering import Source
     from napari_axongen.core.tiling import predict
     from napari_axongen.core.translators import load_translator
 
@@ -123,15 +123,14 @@ def _calls(card: Card, device: Device, side: int) -> tuple[TileExactNetwork, Ste
         return network, _one_by_one(calls)
     model = load_translator(card.name, device, card.task)
     source = Source((side, side), classes, None)
-    if card.task == "translation":
-        calls = (
-            render_plane(model.network, source, _drop, scale=1.0, seed=0, device=device)
-            for _ in range(_TIMED)
-        )
-        return model.network, _one_by_one(calls)
-    parameters = TranslateParameters(method="ddpm", steps=_TIMED, guidance=1)
-    plan = Plan(model, 1.0, None, None, next(iter(card.looks)), device, parameters)
-    return model.network, diffuse(plan, source, _drop, 0, 0, (0, 0))
+    by_diffusion = card.task == "diffusion"
+    parameters = TranslateParameters(
+        method="ddpm" if by_diffusion else "cgan", steps=_TIMED, guidance=1
+    )
+    target = next(iter(card.looks)) if by_diffusion else card.contrast
+    plan = Plan(model, 1.0, None, None, target, device, parameters)
+    calls = (make_plane(plan, source, _drop, seed=0) for _ in range(1 if by_diffusion else _TIMED))
+    return model.network, _one_by_one(calls)
 
 
 def _looks(network: TileExactNetwork, device: Device, wide: int) -> Steps[None]:

@@ -28,7 +28,7 @@ from .events import Steps
 from .files import CLASS_VALUES
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY
-from .tiling import Grid, Read, Window, Write, load, predict
+from .tiling import Grid, Read, Window, Write, blocks, load, predict
 
 _SAMPLE_SIDE = 256  # working pixels
 _SAMPLES = 16  # windows that tell a plane's ranks
@@ -201,9 +201,9 @@ def _windows(
 ) -> Iterator[tuple[Tensor, tuple[slice, slice]]]:
     """Windows (1, 1, h, w) with margins for `gradients`, and where in them their middle lies."""
     lengths = [Grid(length, scale, 0, 1).working_length for length in shape]
-    blocks = list(product(*(_blocks(length) for length in lengths)))
-    chosen = np.linspace(0, len(blocks) - 1, min(len(blocks), _SAMPLES)).round().astype(int)
-    for block in (blocks[index] for index in chosen):
+    windows = list(product(*(blocks(length, _SAMPLE_SIDE) for length in lengths)))
+    chosen = np.linspace(0, len(windows) - 1, min(len(windows), _SAMPLES)).round().astype(int)
+    for block in (windows[index] for index in chosen):
         wide = [
             slice(max(0, span.start - STRUCTURE_RADIUS), min(span.stop + STRUCTURE_RADIUS, length))
             for span, length in zip(block, lengths, strict=True)
@@ -213,9 +213,3 @@ def _windows(
             for span, outer in zip(block, wide, strict=True)
         )
         yield load(grey, wide[0], wide[1], scale, shape, device), (rows, columns)
-
-
-def _blocks(length: int) -> list[slice]:
-    return [
-        slice(start, min(start + _SAMPLE_SIDE, length)) for start in range(0, length, _SAMPLE_SIDE)
-    ]

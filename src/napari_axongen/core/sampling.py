@@ -39,6 +39,7 @@ from .tiling import (
     Grid,
     Span,
     Write,
+    blocks,
     distance,
     is_out_of_memory,
     load,
@@ -278,7 +279,7 @@ def _prepare(
         windows = samples_of(source.grey, source.shape, scale, device)
         sample = np.concatenate([window.cpu().numpy().ravel() for window in windows])
     side = max(1, round(_BLOCK * min(scale, 1)))
-    for block in product(*(_blocks(length, side) for length in state.x.shape)):
+    for block in product(*(blocks(length, side) for length in state.x.shape)):
         x = torch.zeros([span.stop - span.start for span in block])
         if source.planes:
             wide, places = zip(
@@ -307,10 +308,6 @@ def _prepare(
             x = x + way.noise * white_noise(*key, block[0], block[1])[0, 0].to(x.device)
         state.x[block] = x
         yield Progress(0, 1, "steps")
-
-
-def _blocks(length: int, side: int) -> list[slice]:
-    return [slice(start, min(start + side, length)) for start in range(0, length, side)]
 
 
 def _surrounded(span: slice, length: int) -> tuple[slice, Tensor]:

@@ -81,6 +81,11 @@ class Grid:
         return Span(slice(start, stop), output, slice(first, min(last, self.working_length)))
 
 
+def blocks(length: int, side: int) -> list[slice]:
+    """Cut an axis into parts of a length, the last of which may be shorter."""
+    return [slice(start, min(start + side, length)) for start in range(0, length, side)]
+
+
 def taps(start: int, stop: int, scale: float, length: int) -> slice:
     """Input pixels that `resample` reads to make the outputs ``start..stop``."""
     if scale == 1:

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .device import choose_device
-from .diffusing import diffuse, round_trip, shows_greys
 from .errors import InputError
 from .events import Notice, Partial, Progress, Steps, counted
 from .image import Image, check_pixel_size, normalised
 from .masks import check_mask
 from .matching import Match
+from .methods import make_plane, round_trip, shows_greys
 from .models.card import Card
 from .parameters import TranslateParameters
 from .planning import Plan, plan_steps
-from .rendering import Source, grey_levels, render_plane, rendered_from
+from .rendering import Source, grey_levels, rendered_from
 from .segmentation import class_values, fibre_probabilities
 from .tiling import Read, Window, Write, predict
 
@@ -226,8 +226,15 @@ def _plane(
             yield from _segment(plan, plan.segmenter, grey, mask[plane], first or (0, 0), part)
 
     def image_steps(part: Window | None) -> Steps[None]:
-        write = _writer(out, place, plan)
-        yield from _image(plan, source, write, sample, index, first or (0, 0), part)
+        yield from make_plane(
+            plan,
+            source,
+            _writer(out, place, plan),
+            seed=parameters.seed + sample,
+            plane=0 if parameters.shared_noise else index,
+            first=first or (0, 0),
+            part=part,
+        )
 
     large = math.prod(image.plane_shape) >= _LARGE
     if segmented and first is not None and large and parameters.method == "cgan":
@@ -238,36 +245,6 @@ def _plane(
                 yield Progress(0, 1, message) if isinstance(event, Progress) else event
     yield from counted(mask_steps(None), 0, 2, FINDING)
     yield from counted(image_steps(None), int(segmented), 1 + segmented, TRANSLATING)
-
-
-def _image(
-    plan: Plan,
-    source: Source,
-    write: Write,
-    sample: int,
-    plane: int,
-    first: tuple[int, int],
-    part: Window | None,
-) -> Steps[None]:
-    """The image of one plane, or, of the conditional GAN, a part of it."""
-    parameters = plan.parameters
-    seed, plane = parameters.seed + sample, 0 if parameters.shared_noise else plane
-    if parameters.method != "cgan":
-        yield from diffuse(plan, source, write, seed, plane, first)
-        return
-    yield from render_plane(
-        plan.model.network,
-        source,
-        write,
-        scale=plan.scale,
-        seed=seed,
-        variety=parameters.variety,
-        plane=plane,
-        device=plan.device,
-        memory=parameters.memory,
-        first=first,
-        part=part,
-    )
 
 
 def _around(pixel: tuple[int, int], shape: tuple[int, int]) -> Window:

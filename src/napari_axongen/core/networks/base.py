@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 N = TypeVar("N", bound=nn.Module)
@@ -32,6 +35,27 @@ class TileExactNetwork(nn.Module):
     receptive_radius: int
     bytes_per_pixel: int
     fixed_tile: int | None = None
+
+
+def ascend(x: Tensor, skips: list[Tensor], blocks: Iterable[nn.Module], *told: Tensor) -> Tensor:
+    """The way up of a U-Net: double the resolution, join what came down there, and convolve.
+
+    Parameters
+    ----------
+    x
+        The coarsest level.
+    skips
+        Of the levels above it, finest first; taken from the end as they are used.
+    blocks
+        Of these levels, coarsest first.
+    told
+        What each block gets besides.
+    """
+    for block in blocks:
+        x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        x = torch.cat([x, skips.pop()], dim=1)  # a line of its own: frees both parts
+        x = block(x, *told)
+    return x
 
 
 def fold_batch_norm(network: N) -> N:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .base import TileExactNetwork
+from .base import TileExactNetwork, ascend
 from .translator import receptive_radius
 
 DOMAINS = ("none", "TEM", "SEM")
@@ -131,11 +131,7 @@ class Denoiser(DiffusionNetwork):
         for depth, block in enumerate(self.encoder):
             x = block(functional.avg_pool2d(x, 2) if depth else x, told)
             skips.append(x)
-        skips.pop()
-        for block in self.decoder:
-            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = torch.cat([x, skips.pop()], dim=1)
-            x = block(x, told)
+        x = ascend(skips.pop(), skips, self.decoder, told)
         x = functional.pixel_shuffle(self.blocks_to_pixels(x), 2)
         result: Tensor = self.head(torch.cat([x, noisy], 1))
         return result

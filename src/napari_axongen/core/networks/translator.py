@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .base import TileExactNetwork
+from .base import TileExactNetwork, ascend
 from .unet import input_interval
 
 _FULL = 12  # channels at full resolution
@@ -69,11 +69,7 @@ class Translator(TileExactNetwork):
         for level, block in enumerate(self.encoder):
             x = block(functional.avg_pool2d(x, 2) if level else x)
             skips.append(x)
-        skips.pop()
-        for block in self.decoder:
-            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = torch.cat([x, skips.pop()], dim=1)
-            x = block(x)
+        x = ascend(skips.pop(), skips, self.decoder)
         x = functional.pixel_shuffle(self.blocks_to_pixels(x), 2)
         result: Tensor = torch.tanh(self.head(torch.cat([x, noise], 1)))
         return result

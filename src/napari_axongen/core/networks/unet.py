@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .base import TileExactNetwork
+from .base import TileExactNetwork, ascend
 
 
 class ConvBlock(nn.Sequential):
@@ -72,11 +71,7 @@ class UNet(TileExactNetwork):
         for level, block in enumerate(self.encoder):
             x = block(functional.max_pool2d(x, 2) if level else x)
             skips.append(x)
-        skips.pop()
-        for block in self.decoder:
-            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = torch.cat([x, skips.pop()], dim=1)  # a line of its own: frees both parts
-            x = block(x)
+        x = ascend(skips.pop(), skips, self.decoder)
         result: Tensor = self.head(x)
         return result
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_axongen.core.device import Device, choose_device
-from napari_axongen.core.diffusing import diffuse
 from napari_axongen.core.events import Notice, Progress, Steps, quiet
+from napari_axongen.core.methods import make_plane
 from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.planning import Plan, check_model
-from napari_axongen.core.rendering import Source, grey_levels, render_plane
+from napari_axongen.core.rendering import Source, grey_levels
 from napari_axongen.core.translators import (
     Translator,
     check_target,
@@ -24,7 +24,7 @@ from napari_axongen.core.translators import (
 from .em_fields import EmField
 from .em_laws import median_diameter
 from .em_layout import EmLayout, em_fibres, shortfall
-from .em_parameters import EmFibreParameters, Preset, Rendering
+from .em_parameters import OF_IMAGES, EmFibreParameters, Preset, Rendering
 
 
 @dataclass(frozen=True)
@@ -105,25 +105,12 @@ class EmRenderer:
         source = Source((height, width), lambda rows, columns: layout.classes[rows, columns], None)
         # not planes of one stack, which look alike, but specimens
         noise = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
-        if parameters.method == "ddpm":
-            yield from diffuse(plan, source, write, noise, 0, (0, 0))
-            return image
-        yield from render_plane(
-            self.model.network,
-            source,
-            write,
-            scale=plan.scale,
-            seed=noise,
-            variety=parameters.variety,
-            device=self.device,
-        )
+        yield from make_plane(plan, source, write, seed=noise)
         return image
 
     def _plan(self, parameters: EmFibreParameters) -> Plan:
         """What a translation of a layout would be done with."""
-        asked = TranslateParameters(
-            method=parameters.method, steps=parameters.steps, guidance=parameters.guidance
-        )
+        asked = TranslateParameters(**{name: getattr(parameters, name) for name in OF_IMAGES})
         target, scale = self.contrast.upper(), self.scale(parameters)
         return Plan(self.model, scale, None, None, target, self.device, asked)
 

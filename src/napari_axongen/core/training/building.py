@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.networks import TileExactNetwork, build
 from napari_axongen.core.segmentation import CLASSES
 
 from .recipe import AnyRecipe
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def recipe_network(recipe: AnyRecipe) -> TileExactNetwork:
@@ -28,6 +31,11 @@ def recipe_network(recipe: AnyRecipe) -> TileExactNetwork:
         return build(recipe.network)
     except ValueError as error:
         raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+
+
+def to_device(network: N, device: Device) -> N:
+    """Move a network to where it is trained, in the layout that is fast there."""
+    return network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[no-any-return, call-overload]
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:

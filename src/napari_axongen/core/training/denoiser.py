@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_axongen.core.baselines import grey_quantiles
 from napari_axongen.core.conditioning import condition, to_output
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
@@ -25,11 +26,11 @@ from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import DOMAINS, DiffusionNetwork
 
 from .averaging import follow_weights
-from .building import descend, plateau, recipe_network, run_card
+from .building import descend, plateau, recipe_network, run_card, to_device
 from .planes import Planes, draw, load_planes, rough_structure
 from .recipe import DiffusionRecipe
 
-_QUANTILES = 33
+_LEVELS_OF_GREY = 32
 _LEVELS = 16  # at which a held-out image is judged
 
 
@@ -61,7 +62,7 @@ class DiffusionTask:
                 f"Recipe '{recipe.name}': crops of {recipe.optimisation.crop} px are no multiple "
                 f"of the {network.stride} px that the network needs."
             )
-        self.network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
+        self.network = to_device(network, device)
         self.average: DiffusionNetwork = copy.deepcopy(self.network).eval()
         self.modules: dict[str, nn.Module] = {"network": self.network, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
@@ -181,6 +182,5 @@ class DiffusionTask:
 
 def _looks(planes: Planes) -> Looks:
     """Grey range and quantiles of images, each counting alike."""
-    steps = torch.linspace(0, 1, _QUANTILES).numpy()
-    found = np.mean([np.quantile(plane.grey.numpy(), steps) for plane in planes.train], axis=0)
+    found = grey_quantiles((plane.grey.numpy() for plane in planes.train), _LEVELS_OF_GREY)
     return Looks(grey_range=planes.grey_range, quantiles=[round(float(x), 4) for x in found])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.datasets.scaling import scale_to
@@ -31,7 +31,7 @@ from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
 
 from .averaging import follow_weights
-from .building import descend, recipe_network, run_card
+from .building import descend, recipe_network, run_card, to_device
 from .losses import segmentation_loss
 from .planes import draw, plane_at
 from .recipe import BidsData, Recipe
@@ -53,8 +53,11 @@ class SegmentationTask:
         network = recipe_network(recipe)
         if recipe.start is not None:
             _begin_with(recipe.start, network)
-        network = network.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
-        self.modules = {"network": network, "average": copy.deepcopy(network).eval()}
+        network = to_device(network, device)
+        self.modules: dict[str, nn.Module] = {
+            "network": network,
+            "average": copy.deepcopy(network).eval(),
+        }
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "network": torch.optim.AdamW(
                 network.parameters(), weight_decay=recipe.optimisation.weight_decay
@@ -88,7 +91,7 @@ class SegmentationTask:
             scale = scale_to(image, self.recipe.pixel_size)
             probabilities = run(
                 predict_plane(
-                    self.modules["average"], image.image, (), scale=scale, device=self.device
+                    self.average, image.image, (), scale=scale, device=self.device
                 )
             )
             found = class_indices(class_values(probabilities))

@@ -45,7 +45,7 @@ from .adversarial import (
     low_pass,
 )
 from .averaging import follow_weights
-from .building import descend, plateau, recipe_network, run_card
+from .building import descend, plateau, recipe_network, run_card, to_device
 from .losses import segmentation_loss
 from .planes import VARIED, Planes, draw, load_planes, rough_structure, told_of
 from .recipe import TranslationRecipe
@@ -84,7 +84,7 @@ class TranslationTask:
             "critic": UNet(recipe.critic),
         }
         for name, module in self.modules.items():
-            self.modules[name] = module.to(device.torch).to(memory_format=device.memory_format)  # type: ignore[call-overload]
+            self.modules[name] = to_device(module, device)
         self.modules["average"] = copy.deepcopy(self.modules["generator"]).eval()
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generator": torch.optim.Adam(

@@ -1,4 +1,4 @@
-"""The methods of translation that a denoiser makes possible."""
+"""How a plane is made once it is planned: by the conditional GAN, or by diffusion."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .image import Image, normalised
 from .networks import DiffusionNetwork
 from .parameters import TranslateParameters
 from .planning import Plan
-from .rendering import Source
+from .rendering import Source, render_plane
 from .sampling import sample_plane
-from .tiling import Grid, Read, Write, load
+from .tiling import Grid, Read, Window, Write, load
 
 ROUND_TRIP = 256
 """Working pixels of a side of the part that is taken to noise and back."""
@@ -30,13 +30,44 @@ def shows_greys(parameters: TranslateParameters) -> bool:
     return parameters.condition != "mask" or parameters.method in ("sdedit", "ddib")
 
 
-def diffuse(
-    plan: Plan, source: Source, write: Write, seed: int, plane: int, first: tuple[int, int]
+def make_plane(
+    plan: Plan,
+    source: Source,
+    write: Write,
+    *,
+    seed: int,
+    plane: int = 0,
+    first: tuple[int, int] = (0, 0),
+    part: Window | None = None,
 ) -> Steps[None]:
-    """Make one plane by the method of the plan; arguments as of `sampling.sample_plane`."""
-    network = cast(DiffusionNetwork, plan.model.network)
-    return _sample(plan, source, write, _route(plan, process(network.objective)), plan.scale,
-                   seed, plane, first)  # fmt: skip
+    """Make one plane by the method of the plan.
+
+    Parameters
+    ----------
+    plan
+        The model, the scale, the parameters but the seed.
+    source, write, seed, plane, first
+        As of `rendering.render_plane` and `sampling.sample_plane`.
+    part
+        Rows and columns that are wanted, of the conditional GAN; diffusion makes all.
+    """
+    if plan.parameters.method != "cgan":
+        network = cast(DiffusionNetwork, plan.model.network)
+        way = _route(plan, process(network.objective))
+        return _sample(plan, source, write, way, plan.scale, seed, plane, first)
+    return render_plane(
+        plan.model.network,
+        source,
+        write,
+        scale=plan.scale,
+        seed=seed,
+        variety=plan.parameters.variety,
+        plane=plane,
+        device=plan.device,
+        memory=plan.parameters.memory,
+        first=first,
+        part=part,
+    )
 
 
 def round_trip(
