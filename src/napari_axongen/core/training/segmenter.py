@@ -54,10 +54,8 @@ class SegmentationTask:
         if recipe.start is not None:
             _begin_with(recipe.start, network)
         network = to_device(network, device)
-        self.modules: dict[str, nn.Module] = {
-            "network": network,
-            "average": copy.deepcopy(network).eval(),
-        }
+        self.average: TileExactNetwork = copy.deepcopy(network).eval()
+        self.modules: dict[str, nn.Module] = {"network": network, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "network": torch.optim.AdamW(
                 network.parameters(), weight_decay=recipe.optimisation.weight_decay
@@ -90,9 +88,7 @@ class SegmentationTask:
         for image in self.held_out:
             scale = scale_to(image, self.recipe.pixel_size)
             probabilities = run(
-                predict_plane(
-                    self.average, image.image, (), scale=scale, device=self.device
-                )
+                predict_plane(self.average, image.image, (), scale=scale, device=self.device)
             )
             found = class_indices(class_values(probabilities))
             for name, values in scores.items():
