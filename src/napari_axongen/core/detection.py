@@ -236,5 +236,6 @@ def boxes_of(mask: npt.NDArray[np.bool_], margin: int = 0) -> Boxes:
         (rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
         for rows, columns in ndimage.find_objects(labels)
     ]
-    grow = np.array([-margin, -margin, 2 * margin, 2 * margin])
-    return np.array(boxes, np.float64).reshape(-1, 4) + grow
+    found = np.array(boxes, np.float64).reshape(-1, 4)
+    found += (-margin, -margin, 2 * margin, 2 * margin)
+    return found
