@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from napari_axongen.core.models.card import Card
 from napari_axongen.core.networks import TileExactNetwork, build
 from napari_axongen.core.segmentation import CLASSES
 
+from .parallel import average_gradients
 from .recipe import AnyRecipe
 
 N = TypeVar("N", bound=nn.Module)
@@ -39,10 +41,50 @@ def to_device(network: N, device: Device) -> N:
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of an optimiser down a loss."""
+    """One step of an optimiser down a loss; of several processes, down the mean of theirs."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    average_gradients(optimiser)
     optimiser.step()
+
+
+def descend_in_parts(
+    optimiser: torch.optim.Optimizer,
+    parts: int,
+    batch: Sequence[Tensor],
+    loss: Callable[..., Tensor],
+) -> float:
+    """One step of an optimiser down the mean loss of a batch, of which only a part is in memory.
+
+    The gradients of the parts add up to those of the whole batch. What looks at a batch as a whole
+    sees a part: batch normalisation takes its statistics, and the soft Dice coefficient its sums,
+    of fewer crops.
+
+    Parameters
+    ----------
+    optimiser
+        Of the network that ``loss`` runs.
+    parts
+        How many, as equal as can be: a task's ``parts``. One is an ordinary step, to the bit.
+    batch
+        Tensors of the same first length, such as crops and their classes.
+    loss
+        Mean loss of some crops; called with that part of each tensor.
+
+    Returns
+    -------
+    Loss of the batch: the mean over its crops.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    count, total = len(batch[0]), 0.0
+    cut = (tensor.tensor_split(min(parts, count)) for tensor in batch)
+    for part in zip(*cut, strict=True):
+        value = loss(*part) * (len(part[0]) / count)
+        value.backward()  # type: ignore[no-untyped-call]
+        total += value.item()
+    average_gradients(optimiser)
+    optimiser.step()
+    return total
 
 
 def plateau(step: int, steps: int, warm_up: int) -> float:
