@@ -16,6 +16,7 @@ from .base import TileExactNetwork, fold_batch_norm
 from .classic import ClassicDiscriminator, ClassicGenerator
 from .classic_denoiser import ClassicDenoiser
 from .denoiser import DOMAINS, Denoiser, DiffusionNetwork
+from .nano import NanoUNet
 from .translator import Translator
 from .unet import UNet
 
@@ -23,6 +24,7 @@ NETWORKS: dict[str, type[TileExactNetwork]] = {
     "classic": ClassicGenerator,
     "classic-denoiser": ClassicDenoiser,
     "denoiser": Denoiser,
+    "nano": NanoUNet,
     "translator": Translator,
     "unet": UNet,
 }
@@ -54,6 +56,7 @@ __all__ = [
     "ClassicGenerator",
     "Denoiser",
     "DiffusionNetwork",
+    "NanoUNet",
     "TileExactNetwork",
     "Translator",
     "UNet",
