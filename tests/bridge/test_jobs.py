@@ -8,13 +8,15 @@ import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 from napari.utils import progress
 from napari.utils.notifications import notification_manager
+from superqt.utils import WorkerBase
 
 from napari_axongen.bridge.jobs import Job
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Metrics, Notice, Partial, Progress
+from napari_axongen.core.events import Metrics, Notice, Partial, Progress, Samples, Validation
 
 
 @pytest.fixture
@@ -256,8 +258,9 @@ def test_a_job_that_is_dropped_stops_its_thread_and_its_bar(qtbot):
     qtbot.waitUntil(lambda: set(progress._all_instances) == before)
 
 
-def test_a_worker_that_napari_quits_closes_its_generator(job, qtbot):
-    closed = threading.Event()
+def test_a_worker_that_napari_quits_closes_its_generator_in_its_thread(job, qtbot):
+    """Even when nobody is there any more to be told of it, as in an application that ends."""
+    closed = []
 
     def steps():
         try:
@@ -265,10 +268,71 @@ def test_a_worker_that_napari_quits_closes_its_generator(job, qtbot):
                 time.sleep(0.01)
                 yield Partial((), None)
         finally:
-            closed.set()
+            closed.append(threading.current_thread())
 
     job.start(steps)
     qtbot.waitUntil(lambda: bool(job.heard["yielded"]))
+    WorkerBase.await_workers()  # as napari does
+    assert closed
+    assert closed[0] is not threading.main_thread()
+    qtbot.waitUntil(lambda: not job.running)
+
+
+def test_pause_holds_it_up_and_resume_lets_it_go_on(job, qtbot):
+    ran = []
+
+    def steps():
+        for i in range(1, 2001):
+            ran.append(i)
+            time.sleep(0.001)
+            yield Progress(i, 2000)
+        return "done"
+
+    job.start(steps)
+    qtbot.waitUntil(lambda: len(ran) > 20)
+    job.pause()
+    assert job.paused
+    qtbot.wait(50)
+    held_at = len(ran)
+    qtbot.wait(100)
+    assert len(ran) == held_at
+    assert job.heard["progress"][-1][0] == held_at  # what was thinned out is told
+    assert job.running
+    with qtbot.waitSignal(job.finished):
+        job.resume()
+        assert not job.paused
+    assert ran == list(range(1, 2001))
+
+
+def test_what_is_paused_can_be_cancelled(job, qtbot):
+    job.start(steps_of([Progress(i, 1000) for i in range(1000)], pause=0.01))
+    qtbot.waitUntil(lambda: bool(job.heard["progress"]))
+    job.pause()
     with qtbot.waitSignal(job.stopped):
-        job._run._worker.quit()  # as the viewer does when it closes
-    assert closed.is_set()
+        job.cancel()
+    assert not job.paused
+
+
+def test_a_failure_to_close_is_told(job, qtbot):
+    def steps():
+        try:
+            while True:
+                time.sleep(0.01)
+                yield Partial((), None)
+        finally:
+            raise InputError("The disk is full.")
+
+    job.start(steps)
+    qtbot.waitUntil(lambda: bool(job.heard["yielded"]))
+    with qtbot.waitSignal(job.failed):
+        job.cancel()
+    assert job.heard["failed"] == [("The disk is full.",)]
+
+
+def test_what_is_measured_is_never_thinned(job, qtbot):
+    tiles = np.zeros((1, 1, 2, 2, 3), np.uint8)
+    events = [Validation(i, {"val": 0.1}) for i in range(50)]
+    events += [Samples(i, ("image",), tiles) for i in range(50)]
+    with qtbot.waitSignal(job.finished):
+        job.start(steps_of(events))
+    assert [event for (event,) in job.heard["yielded"]] == events

@@ -18,7 +18,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import GeneratorWorker
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Metrics, Notice, Progress, Steps
+from napari_axongen.core.events import Event, Metrics, Notice, Progress, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class Job(QObject):
     finished(result)
         The generator came to its end and returned ``result``.
     failed(message)
-        It could not; the sentence has been shown as a notification already, unless the job is
-        without a title.
+        It could not, or could not be stopped as it should; the sentence has been shown as a
+        notification already, unless the job is without a title.
     stopped()
         It was cancelled.
     notice(text, level), progress(done, total, eta, message), yielded(anything else)
         What the generator yields. ``eta`` is seconds or None; progress comes at most ten times a
         second, everything else always.
-    running_changed(bool)
+    running_changed(bool), paused_changed(bool)
         For buttons.
     """
 
@@ -66,6 +66,7 @@ class Job(QObject):
     progress = Signal(int, int, object, str)
     yielded = Signal(object)
     running_changed = Signal(bool)
+    paused_changed = Signal(bool)
 
     def __init__(self, title: str | None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -76,14 +77,19 @@ class Job(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a generator runs or waits to run."""
+        """Whether a generator runs, is paused or waits to run."""
         return self._run is not None
+
+    @property
+    def paused(self) -> bool:
+        """Whether a generator is held up."""
+        return self._run is not None and self._run.switch.paused
 
     def start(self, open_steps: OpenSteps) -> None:
         """Run a generator; a running one is stopped first and its result dropped."""
         if self._run is not None:
             self._next = open_steps
-            self._run.stop()
+            self._run.switch.stop()
             return
         self._run = run = _Run(open_steps, self._title)
         run.progress.connect(self.progress)
@@ -91,7 +97,7 @@ class Job(QObject):
         run.yielded.connect(self.yielded)
         run.ended.connect(self._on_ended)
         # a job that is deleted with its dock cannot stop its thread itself
-        self._guard = weakref.finalize(self, run.stop)
+        self._guard = weakref.finalize(self, run.switch.stop)
         run.start()
         self.running_changed.emit(True)
 
@@ -99,7 +105,19 @@ class Job(QObject):
         """Stop at the next event, that is within one tile."""
         self._next = None
         if self._run is not None:
-            self._run.stop()
+            self._run.switch.stop()
+
+    def pause(self) -> None:
+        """Hold up the generator at its next event, until it is resumed or cancelled."""
+        if self._run is not None:
+            self._run.switch.pause()
+            self.paused_changed.emit(True)
+
+    def resume(self) -> None:
+        """Let a generator that is held up go on."""
+        if self._run is not None:
+            self._run.go_on()
+            self.paused_changed.emit(False)
 
     def _on_ended(self, outcome: Any, was_stopped: bool) -> None:
         self._run = None
@@ -110,14 +128,60 @@ class Job(QObject):
             self.start(following)
             return
         self.running_changed.emit(False)
-        if was_stopped:
-            self.stopped.emit()
-        elif isinstance(outcome, _Failure):
+        if isinstance(outcome, _Failure):  # of what was stopped: it could not be closed cleanly
             if self._title is not None:
                 show_error(outcome.message)
             self.failed.emit(outcome.message)
+        elif was_stopped:
+            self.stopped.emit()
         else:
             self.finished.emit(outcome)
+
+
+class _Switch:
+    """What the worker heeds between two events; may be thrown in any thread."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def paused(self) -> bool:
+        return not self._going.is_set()
+
+    def pause(self) -> None:
+        if not self.stopping:
+            self._going.clear()
+
+    def go_on(self) -> None:
+        self._going.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._going.set()
+
+    def wait(self) -> bool:
+        """Return, when nothing is to wait for, whether to go on."""
+        self._going.wait()
+        return not self.stopping
+
+
+class _Worker(GeneratorWorker[Any, None, Any]):
+    """Whoever quits it, such as a viewer that closes, has its generator closed in its thread.
+
+    superqt's own way would leave the generator open where it is: a training run would not write
+    its checkpoint.
+    """
+
+    switch: _Switch
+
+    def quit(self) -> None:
+        self.switch.stop()
 
 
 class _Run(QObject):
@@ -136,22 +200,21 @@ class _Run(QObject):
 
     def __init__(self, open_steps: OpenSteps, title: str | None) -> None:
         super().__init__()
-        self._stopping = threading.Event()
-        self._opened: list[Steps[Any]] = []
+        self.switch = _Switch()
         self._outcome: Any = None
         self._began: tuple[float, int, int] | None = None  # when, done then, of how many
         # tqdm would write to the terminal as well: the window is enough
         self._bar = None if title is None else progress(total=0, desc=title, file=io.StringIO())
         # superqt's worker, not napari's: that one reports errors and warnings by itself
-        self._worker: GeneratorWorker[Any, None, Any] = create_worker(
+        self._worker: _Worker = create_worker(
             _relay,
             open_steps,
-            self._stopping,
-            self._opened,
+            self.switch,
             _start_thread=False,
-            _worker_class=GeneratorWorker,
+            _worker_class=_Worker,
             _ignore_errors=True,
         )
+        self._worker.switch = self.switch
         self._worker.yielded.connect(self._on_event)
         self._worker.returned.connect(self._on_returned)
         self._worker.warned.connect(self._on_warning)
@@ -162,12 +225,12 @@ class _Run(QObject):
         self._alive.add(self)
         self._worker.start()
 
-    def stop(self) -> None:
-        # not worker.quit(): that would leave the generator open where it is
-        self._stopping.set()
+    def go_on(self) -> None:
+        self._began = None  # the pause says nothing of how long it takes
+        self.switch.go_on()
 
     def _on_event(self, event: Any) -> None:
-        if self._stopping.is_set():
+        if self.switch.stopping:
             return
         if isinstance(event, Progress):
             self._show_progress(event)
@@ -202,40 +265,36 @@ class _Run(QObject):
         self._alive.discard(self)
         if self._bar is not None:
             self._bar.close()
-        # a viewer that closes does quit its workers, without asking the job
-        for steps in self._opened:
-            steps.close()
-        stopped = self._stopping.is_set() or self._worker.abort_requested
-        self.ended.emit(self._outcome, stopped)
+        self.ended.emit(self._outcome, self.switch.stopping)
 
 
-def _relay(
-    open_steps: OpenSteps, stopping: threading.Event, opened: list[Steps[Any]]
-) -> Generator[Any, None, Any]:
+def _relay(open_steps: OpenSteps, switch: _Switch) -> Generator[Any, None, Any]:
     """Iterate the steps in the worker: thin out the events, stop when told, catch what is raised.
 
     Errors are returned, not raised: superqt takes a RuntimeError, which torch raises for all
     kinds of things, for a deleted worker and would never say that the job ended.
     """
-    held: dict[type, Progress | Metrics] = {}
+    held: dict[type, Event] = {}
     sent: dict[type, float] = {}
     try:
         steps = open_steps()
-        opened.append(steps)
-        while not stopping.is_set():
+        while switch.wait():
             try:
                 event = next(steps)
             except StopIteration as end:
                 yield from held.values()
                 return end.value
-            if isinstance(event, Progress | Metrics):
-                kind, now = type(event), time.monotonic()
-                if now - sent.get(kind, -EVENT_INTERVAL) < EVENT_INTERVAL:
-                    held[kind] = event
-                    continue
+            kind, now = type(event), time.monotonic()
+            thinned = isinstance(event, Progress | Metrics)
+            if thinned and now - sent.get(kind, -EVENT_INTERVAL) < EVENT_INTERVAL:
+                held[kind] = event
+            else:
                 held.pop(kind, None)
                 sent[kind] = now
-            yield event
+                yield event
+            if switch.paused:
+                yield from held.values()
+                held.clear()
         steps.close()
         return None
     except Exception as error:
