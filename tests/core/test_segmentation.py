@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
@@ -20,7 +21,6 @@ from napari_axongen.core.models.store import load_network, save_model
 from napari_axongen.core.networks import build
 from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.segmentation import (
-    CLASSES,
     Segmentation,
     class_values,
     predict_plane,
@@ -39,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
         name="tiny",
         contrast="TEM",
         network=arguments,
-        classes=list(CLASSES),
+        classes=list(FIBRE_CLASSES),
         pixel_size=0.01,
         axon_diameter=20,
     )

@@ -207,7 +207,7 @@ def test_bad_networks_and_missing_data_are_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown"):
         train(tmp_path / "a", network={"name": "vgg"})
     with pytest.raises(InputError, match="AXONGEN_DATA"):
-        train(tmp_path / "b", data={"source": "bids", "root": "nowhere", "validation": ["sub-1"]})
+        train(tmp_path / "b", data={"source": "folder", "root": "nowhere", "validation": ["sub-1"]})
 
 
 def test_a_run_can_start_from_a_model(finished: Path, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def _calls(card: Card, device: Device, side: int) -> tuple[TileExactNetwork, Ste
 def _looks(network: TileExactNetwork, device: Device, wide: int) -> Steps[None]:
     """What `core.matching` does to look at an image, on noise."""
     from napari_axongen.core.matching import median_axon_diameter, plausibility
-    from napari_axongen.core.segmentation import fibre_probabilities
+    from napari_axongen.core.segmentation import class_probabilities
     from napari_axongen.core.tiling import predict
 
     noise, scale = _noise(wide), 1 / _LOOKED_AT
@@ -154,7 +154,7 @@ def _looks(network: TileExactNetwork, device: Device, wide: int) -> Steps[None]:
                 (wide, wide),
                 scale=scale,
                 device=device,
-                activation=fibre_probabilities,
+                activation=class_probabilities,
             )
         )
         plausibility(made)

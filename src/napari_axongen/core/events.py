@@ -11,6 +11,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 T = TypeVar("T")
 
 
@@ -33,10 +36,41 @@ class Notice:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Numbers measured at a training step, by name (``loss``, ``val_dice_axon``, ...)."""
+    """Losses of a training step, by name; who listens may leave some out."""
 
     step: int
     values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a training run measured on held-out data, by name (``val_dice_axon``, ...).
+
+    ``best`` says whether it is the best so far.
+    """
+
+    step: int
+    values: dict[str, float]
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures of fixed held-out tiles, as training sees them now.
+
+    Attributes
+    ----------
+    step
+        Of training.
+    titles
+        What the pictures of a tile are, such as ``image``, ``truth``, ``found``.
+    tiles
+        uint8 (tiles, titles, H, W, 3), RGB.
+    """
+
+    step: int
+    titles: tuple[str, ...]
+    tiles: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -47,7 +81,7 @@ class Partial:
     value: Any
 
 
-Event: TypeAlias = Progress | Notice | Metrics | Partial
+Event: TypeAlias = Progress | Notice | Metrics | Validation | Samples | Partial
 Steps: TypeAlias = Generator[Event, None, T]
 """A job: yields events, returns its result."""
 

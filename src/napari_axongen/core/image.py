@@ -16,8 +16,13 @@ AXES = frozenset({"YX", "ZYX", "TYX", "TZYX", "YXC", "ZYXC", "TYXC", "TZYXC"})
 PIXEL_SIZE_RANGE = (1e-5, 1000.0)
 """Pixel sizes that a microscope can have, in um: beyond it the unit was mistaken."""
 
+USUAL = (1.0, 99.0)
+"""Percentiles that are mapped to 0 and 1 in electron micrographs, which are full of tissue."""
+
+SPARSE = (1.0, 99.8)
+"""Those of fluorescence images, where the few bright pixels are what matters."""
+
 _LUMA = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # Rec. 709, as skimage.color.rgb2gray
-_PERCENTILES = (1.0, 99.0)
 _SAMPLE = 1 << 20  # pixels that are enough to know an image's percentiles
 
 
@@ -179,8 +184,10 @@ class IntensityRange:
         return out
 
 
-def intensity_range(image: Image, plane: tuple[int, ...]) -> IntensityRange:
-    """1st and 99th percentile of a plane.
+def intensity_range(
+    image: Image, plane: tuple[int, ...], percentiles: tuple[float, float] = USUAL
+) -> IntensityRange:
+    """Percentiles of a plane: the 1st and the 99th, if no others are asked for.
 
     Taken from every k-th row and column (about a million pixels, the same ones at every call), so
     that a lazy array of any size costs little memory.
@@ -196,17 +203,17 @@ def intensity_range(image: Image, plane: tuple[int, ...]) -> IntensityRange:
     values = values[np.isfinite(values)]
     if values.size == 0:
         raise InputError(f"{image.name} holds no finite value; there is nothing to see in it.")
-    low, high = np.percentile(values, _PERCENTILES)
+    low, high = np.percentile(values, percentiles)
     if high <= low:  # a few bright pixels on a flat ground
         low, high = values.min(), values.max()
     return IntensityRange(float(low), float(high))
 
 
 def normalised(
-    image: Image, plane: tuple[int, ...]
+    image: Image, plane: tuple[int, ...], percentiles: tuple[float, float] = USUAL
 ) -> Callable[[slice, slice], npt.NDArray[np.float32]]:
     """Reader of windows of a plane (rows, columns), on the plane's own `intensity_range`."""
-    grey = intensity_range(image, plane)
+    grey = intensity_range(image, plane, percentiles)
     return lambda rows, columns: grey.normalise(image.read(plane, rows, columns))
 
 

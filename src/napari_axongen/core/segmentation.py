@@ -11,16 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .classes import FIBRE_CLASSES
 from .device import Device, choose_device
 from .events import Notice, Partial, Steps, counted
 from .files import AXON, BACKGROUND, MYELIN
-from .image import Image, check_pixel_size, normalised
+from .image import USUAL, Image, check_pixel_size, normalised
 from .matching import Match, match_model
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY, SegmentParameters
 from .tiling import predict
-
-CLASSES = ("background", "myelin", "axon")
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,12 @@ def _blocks(shape: tuple[int, ...], size: int = 1 << 22) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, shape[0], rows)]
 
 
-def fibre_probabilities(logits: Tensor) -> Tensor:
-    """Axon and myelin probabilities (2, h, w) from logits (3, h, w) in the order of `CLASSES`."""
-    return torch.softmax(logits, 0)[[2, 1]]
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Probabilities (C - 1, h, w) of the classes but the background, the last class first.
+
+    Of `classes.FIBRE_CLASSES` these are axon and myelin.
+    """
+    return torch.softmax(logits, 0)[1:].flip(0)
 
 
 def predict_plane(
@@ -107,32 +109,46 @@ def predict_plane(
     plane: tuple[int, ...],
     *,
     scale: float,
+    classes: int = len(FIBRE_CLASSES),
+    percentiles: tuple[float, float] = USUAL,
     device: Device | None = None,
     memory: int = DEFAULT_MEMORY,
     tile: int | None = None,
     out: npt.NDArray[np.uint8] | None = None,
 ) -> Steps[npt.NDArray[np.uint8]]:
-    """Probabilities of one plane, tile by tile; parameters as of `tiling.predict`.
+    """Probabilities of one plane, tile by tile.
+
+    Parameters
+    ----------
+    classes
+        How many the network knows, with the background.
+    percentiles
+        As of `image.intensity_range`.
+    out
+        To write to, instead of a new array.
+
+    The others are as of `tiling.predict`.
 
     Returns
     -------
-    uint8 (2, H, W): axon and myelin, x 255; written to ``out`` when given
+    uint8 (classes - 1, H, W), x 255, as of `class_probabilities`
     """
-    result = np.empty((2, *image.plane_shape), dtype=np.uint8) if out is None else out
+    shape = (classes - 1, *image.plane_shape)
+    result = np.empty(shape, dtype=np.uint8) if out is None else out
 
     def write(rows: slice, columns: slice, values: npt.NDArray[np.float32]) -> None:
         result[:, rows, columns] = np.rint(values * 255)
 
     yield from predict(
         network,
-        normalised(image, plane),
+        normalised(image, plane, percentiles),
         write,
         image.plane_shape,
         scale=scale,
         device=device,
         memory=memory,
         tile=tile,
-        activation=fibre_probabilities,
+        activation=class_probabilities,
     )
     return result
 

@@ -26,7 +26,7 @@ from .models.card import Card
 from .parameters import TranslateParameters
 from .planning import Plan, plan_steps
 from .rendering import Source, grey_levels, rendered_from
-from .segmentation import class_values, fibre_probabilities
+from .segmentation import class_probabilities, class_values
 from .tiling import Read, Window, Write, predict
 
 FINDING, TRANSLATING = "finding axons and myelin", "translating"
@@ -305,7 +305,7 @@ def _segment(
         scale=segmenter.scale,
         device=plan.device,
         memory=plan.parameters.memory,
-        activation=fibre_probabilities,
+        activation=class_probabilities,
         first=first,
         part=part,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import AXON, BACKGROUND, CLASS_VALUES, MYELIN, read_image, to_classes
 from napari_axongen.core.image import Image, to_grey
@@ -24,7 +25,8 @@ class LabelledImage:
     image
         One plane (YX) with its pixel size.
     classes
-        uint8 of the image's size: 0 background, 1 myelin, 2 axon.
+        uint8 of the image's size: indices into the classes that it is labelled with (see
+        `core.classes`), or `IGNORED`.
     animal
         Subject (``sub-rat4``): splits keep an animal on one side.
     """
@@ -61,21 +63,27 @@ def labelled(image: Image, mask: npt.NDArray[np.uint8], animal: str) -> Labelled
     InputError
         The image is a stack, or the mask has another size.
     """
+    return _labelled(image, class_indices(mask), animal)
+
+
+def _labelled(image: Image, classes: npt.NDArray[np.uint8], animal: str) -> LabelledImage:
     if len(image.spatial_shape) > 2:
         raise InputError(
             f"{image.name} is a stack ({image.axes}); save the planes that have masks as images of "
             "their own."
         )
-    if image.plane_shape != mask.shape:
+    if image.plane_shape != classes.shape:
         raise InputError(
-            f"{image.name} has {_size(image.plane_shape)} pixels and its mask {_size(mask.shape)}; "
-            "they must have the same size."
+            f"{image.name} has {_size(image.plane_shape)} pixels and its mask "
+            f"{_size(classes.shape)}; they must have the same size."
         )
     plane = Image(_grey(image), "YX", image.pixel_size, image.name)
-    return LabelledImage(plane, class_indices(mask), animal)
+    return LabelledImage(plane, classes, animal)
 
 
-def read_files(image: Path, masks: Sequence[Path], animal: str) -> LabelledImage:
+def read_files(
+    image: Path, masks: Sequence[Path], animal: str, classes: Sequence[str] = FIBRE_CLASSES
+) -> LabelledImage:
     """Read an image file with its mask.
 
     Parameters
@@ -84,15 +92,21 @@ def read_files(image: Path, masks: Sequence[Path], animal: str) -> LabelledImage
         The image; its pixel size is found as `core.files.read_image` says.
     masks
         The mask of axons and myelin; or two, of axons and of myelin, where each value but the
-        background's means the one class. Where both claim a pixel it is axon.
+        background's means the one class. Where both claim a pixel it is axon. Of two classes, the
+        mask of the one that is not background, likewise.
     animal
         Subject.
+    classes
+        What the pixels can be.
 
     Raises
     ------
     InputError
         A file cannot be read, or does not fit the other.
     """
+    if len(classes) == 2:
+        there = (read_image(masks[0]).read(()) > 0).astype(np.uint8)
+        return _labelled(read_image(image), there, animal)
     planes = [_mask(read_image(path)) for path in masks]
     if len(planes) == 1:
         return labelled(read_image(image), planes[0], animal)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
 
 from .labelled import LabelledImage, read_files
@@ -69,7 +70,7 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
-def find_pairs(root: Path) -> Layout:
+def find_pairs(root: Path, classes: Sequence[str] = FIBRE_CLASSES) -> Layout:
     """Find the images of a data set with their masks, by the layout of its folder.
 
     - BIDS-microscopy (Bourget et al. 2022): `find_bids`.
@@ -81,15 +82,18 @@ def find_pairs(root: Path) -> Layout:
     In the last two the animal is ``sub-NAME`` in the file's name, or what ``animals.csv`` (columns
     ``image`` and ``animal``) says, else each image counts as a field of its own.
 
+    Of two classes the mask has the name of the second: ``NAME_seg-axon``, ``NAME_seg-bouton``.
+
     Raises
     ------
     InputError
         None of these, or the folder holds no pair at all.
     """
     if any(root.glob("sub-*/**/micr")):
-        return find_bids(root)
+        return find_bids(root, classes)
     if (root / "images").is_dir() and (root / "masks").is_dir():
-        return _plain(root, "images and masks", _stems(root / "images"), _stems(root / "masks"))
+        inside = _stems(root / "images"), _stems(root / "masks")
+        return _plain(root, "images and masks", *inside, classes)
     files = _stems(root)
     masks = {stem: paths for stem, paths in files.items() if _MASK.search(stem)}
     images = {stem: paths for stem, paths in files.items() if stem not in masks}
@@ -98,10 +102,10 @@ def find_pairs(root: Path) -> Layout:
             f"{root} is no data set: neither BIDS-microscopy (sub-*/micr, derivatives/labels) nor "
             "images/ with masks/ nor image_N with mask_N nor NAME with NAME_seg-axonmyelin."
         )
-    return _plain(root, "pairs in one folder", images, masks)
+    return _plain(root, "pairs in one folder", images, masks, classes)
 
 
-def find_bids(root: Path) -> Layout:
+def find_bids(root: Path, classes: Sequence[str] = FIBRE_CLASSES) -> Layout:
     """Find the pairs of a BIDS-microscopy data set (Bourget et al. 2022).
 
     Images are ``sub-*/micr/*`` (also below sessions), masks lie under the same path below
@@ -125,7 +129,7 @@ def find_bids(root: Path) -> Layout:
         def name(stem: str, subject: str = below.parts[0]) -> tuple[str, str]:
             return stem if subject in stem.split("_") else f"{subject}_{stem}", subject
 
-        _join(layout, root, found, masks, name)
+        _join(layout, root, found, masks, name, classes)
     for subject, sample in _samples(root / SAMPLES):
         if not any({subject, sample} <= set(image.split("_")) for image in images):
             layout.refused.append(
@@ -135,7 +139,7 @@ def find_bids(root: Path) -> Layout:
     return check_names(layout, root)
 
 
-def _plain(root: Path, kind: str, images: Stems, masks: Stems) -> Layout:
+def _plain(root: Path, kind: str, images: Stems, masks: Stems, classes: Sequence[str]) -> Layout:
     layout = Layout(kind)
     animals = _animals(root / ANIMALS)
 
@@ -147,7 +151,7 @@ def _plain(root: Path, kind: str, images: Stems, masks: Stems) -> Layout:
             raise InputError(f"{ANIMALS} of {root} has no line for {stem}; add one.")
         return stem, animals[stem]
 
-    _join(layout, root, images, masks, name)
+    _join(layout, root, images, masks, name, classes)
     lone = sum(pair.animal == pair.name for pair in layout.pairs)
     if animals is None and lone:
         layout.notes.append(
@@ -163,39 +167,47 @@ def _join(
     images: Stems,
     masks: Stems,
     name: Callable[[str], tuple[str, str]],
+    classes: Sequence[str],
 ) -> None:
     """Add the pairs of some images and masks to a layout."""
     used: set[str] = set()
     for stem, paths in images.items():
-        wanted = _mask_stems(stem, masks)
+        wanted = _mask_stems(stem, masks, classes)
         used.update(wanted)
         try:
             files = [_one(masks[mask]) for mask in wanted]
             image = _one(paths)
             if not files:
-                raise InputError(f"{image} has no mask of axons and myelin; add one.")
+                raise InputError(f"{image} has no mask of {_named(classes)}; add one.")
             unique, animal = name(stem)
         except InputError as error:
             layout.refused.append(str(error))
             continue
-        read = partial(read_files, image, files, animal)
+        read = partial(read_files, image, files, animal, classes)
         layout.pairs.append(Pair(unique, image.relative_to(root).as_posix(), animal, read))
     for stem, paths in masks.items():
         if stem not in used and not any(stem.startswith(f"{image}_") for image in images):
             layout.refused.append(f"{paths[0]} is a mask without an image; add the image.")
 
 
-def _mask_stems(image: str, masks: Stems) -> list[str]:
-    """The mask of axons and myelin that belongs to an image, or the two of axons and of myelin."""
+def _named(classes: Sequence[str]) -> str:
+    return "axons and myelin" if len(classes) > 2 else f"{classes[-1]}s"
+
+
+def _mask_stems(image: str, masks: Stems, classes: Sequence[str]) -> list[str]:
+    """The mask that belongs to an image; of axons and myelin it may be one of each."""
+    whole = "axonmyelin" if len(classes) > 2 else classes[-1]
     for stem in (
-        f"{image}_seg-axonmyelin-manual",
-        f"{image}_seg-axonmyelin",
+        f"{image}_seg-{whole}-manual",
+        f"{image}_seg-{whole}",
         f"{image}_mask",
         re.sub(r"^image_", "mask_", image),
         image,
     ):
         if stem in masks:
             return [stem]
+    if len(classes) == 2:
+        return []
     for ending in ("-manual", ""):
         both = [f"{image}_seg-{part}{ending}" for part in ("axon", "myelin")]
         if all(stem in masks for stem in both):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_axongen.core.classes import FIBRE_CLASSES, IGNORED
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.image import Image
 from napari_axongen.core.matching import median_axon_diameter
@@ -19,8 +20,8 @@ from .labelled import LabelledImage
 LONGEST_SIDE = 100_000
 """Pixels that a scaled image may be long: beyond it the sizes that were given are wrong."""
 
-_AXON = 2
-_CLASSES = 3
+_AXON = FIBRE_CLASSES.index("axon")
+_VALUES = np.array([*range(len(FIBRE_CLASSES)), IGNORED], dtype=np.uint8)
 _NEAR_ONE = 0.02  # a scale this close to 1 is taken as 1: resampling would only blur
 _BLOCK = 512  # output pixels that are resampled at once, along each axis
 
@@ -105,7 +106,7 @@ def rescale(image: LabelledImage, scale: float) -> LabelledImage:
                 taps(rows.start, rows.stop, scale, height),
                 taps(columns.start, columns.stop, scale, width),
             )
-            one_hot = np.arange(_CLASSES, dtype=np.uint8)[:, None, None] == classes[inner]
+            one_hot = _VALUES[:, None, None] == classes[inner]
             window = np.concatenate([plane.read((), *inner)[None], one_hot]).astype(np.float32)
             out = resample(
                 torch.from_numpy(window),
@@ -115,7 +116,7 @@ def rescale(image: LabelledImage, scale: float) -> LabelledImage:
                 (height, width),
             ).numpy()
             grey[rows, columns] = out[0]
-            found[rows, columns] = out[1:].argmax(0)
+            found[rows, columns] = _VALUES[out[1:].argmax(0)]
     size = None if plane.pixel_size is None else plane.pixel_size / scale
     return LabelledImage(Image(grey, "YX", size, plane.name), found, image.animal)
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_axongen.core.classes import AXON_CLASSES, FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import run
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.store import load_card
 
+from .fluorescence import load_fluorescence
 from .labelled import LabelledImage, class_indices
 from .layouts import find_bids, find_pairs
 
 if TYPE_CHECKING:
     from napari_axongen.core.surrogate.em_fields import EmField
+    from napari_axongen.core.surrogate.parameters import SurrogateParameters
 
 __all__ = [
     "LabelledImage",
@@ -26,8 +29,10 @@ __all__ = [
     "data_folder",
     "load_bids",
     "load_dataset",
+    "load_labelled",
     "make_fields",
     "make_micrographs",
+    "make_surrogates",
     "split_by_animal",
 ]
 
@@ -78,6 +83,52 @@ def load_dataset(root: Path | str) -> list[LabelledImage]:
         No such data set (see `data_folder`), no pair in it, or a pair that cannot be used.
     """
     return [pair.read() for pair in find_pairs(data_folder(root)).pairs]
+
+
+def load_labelled(root: Path | str, classes: Sequence[str]) -> list[LabelledImage]:
+    """Read the images of a folder that have a truth for some classes (see `core.classes`).
+
+    Raises
+    ------
+    InputError
+        No such data set (see `data_folder`), no such image in it, or one that cannot be used.
+    """
+    if tuple(classes) == FIBRE_CLASSES:
+        return load_dataset(root)
+    return load_fluorescence(data_folder(root), classes)
+
+
+def make_surrogates(
+    parameters: str | dict[str, Any] | SurrogateParameters,
+    count: int,
+    seed: int,
+    classes: Sequence[str],
+    first: int = 0,
+) -> list[LabelledImage]:
+    """Make surrogate two-photon images; image k is "animal" ``sub-k``.
+
+    Parameters
+    ----------
+    parameters
+        As `surrogate.presets.load_parameters` takes them.
+    count, seed, first
+        Images ``first`` to ``first + count - 1`` of the seed.
+    classes
+        `classes.AXON_CLASSES`, or `classes.BOUTON_CLASSES`.
+    """
+    from napari_axongen.core.surrogate.generator import generate_steps  # loads numba
+    from napari_axongen.core.surrogate.presets import load_parameters
+
+    made = run(generate_steps(load_parameters(parameters), count, seed, first, "cpu"))
+    masks = made.axon_masks if tuple(classes) == AXON_CLASSES else made.bouton_masks
+    return [
+        LabelledImage(
+            Image(image, "YX", None, f"surrogate {first + index}"),
+            (mask > 0).astype(np.uint8),
+            f"sub-{first + index}",
+        )
+        for index, (image, mask) in enumerate(zip(made.images, masks, strict=True))
+    ]
 
 
 def make_fields(

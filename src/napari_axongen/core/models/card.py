@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 CARD_KEY = "axongen_card"
 """Key of the card's JSON in the metadata of a safetensors file."""
+
+Microscope: TypeAlias = Literal["TEM", "SEM", "fluorescence"]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 """Names of models: also names of files, so that nothing in them can lead to another folder."""
@@ -49,7 +51,7 @@ class Card(BaseModel):
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
     task: Literal["segmentation", "translation", "diffusion"] = Field("segmentation", title="Task")
-    contrast: Literal["TEM", "SEM"] | None = Field(
+    contrast: Microscope | None = Field(
         None,
         title="Contrast",
         description="Microscope whose images it knows, or makes; empty: any.",
@@ -91,6 +93,13 @@ class Card(BaseModel):
         title="Axon diameter",
         description="Median equivalent diameter of the axons it was trained on, in working pixels.",
         json_schema_extra={"unit": "px"},
+    )
+    threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Threshold",
+        description="Probability from which a pixel is counted as found, chosen on validation.",
     )
     training: dict[str, Any] = Field(
         default_factory=dict,

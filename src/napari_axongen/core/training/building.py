@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.networks import TileExactNetwork, build
-from napari_axongen.core.segmentation import CLASSES
 
 from .parallel import average_gradients
-from .recipe import AnyRecipe
+from .recipe import AnyRecipe, Recipe
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -30,7 +30,7 @@ def recipe_network(recipe: AnyRecipe) -> TileExactNetwork:
     """
     torch.manual_seed(recipe.seed)
     try:
-        return build(recipe.network)
+        return build(recipe.full_network)
     except ValueError as error:
         raise InputError(f"Recipe '{recipe.name}': {error}.") from error
 
@@ -111,8 +111,8 @@ def run_card(
         title=recipe.title,
         description=recipe.description,
         task=recipe.task,
-        network=recipe.network,
-        classes=list(CLASSES),
+        network=recipe.full_network,
+        classes=recipe.classes if isinstance(recipe, Recipe) else list(FIBRE_CLASSES),
         training={"recipe": recipe.model_dump(mode="json"), **training},
         metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
         **more,

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_axongen.core.classes import IGNORED
+
 
 def soft_dice(probabilities: Tensor, one_hot: Tensor, smooth: float = 1.0) -> Tensor:
     """Soft Dice coefficient of each class over the whole batch (Milletari et al. 2016).
@@ -35,8 +37,11 @@ def segmentation_loss(logits: Tensor, classes: Tensor) -> Tensor:
     logits
         (N, C, H, W).
     classes
-        (N, H, W) int64; 0 is background.
+        (N, H, W) int64; 0 is background, what is `IGNORED` does not count.
     """
-    one_hot = functional.one_hot(classes, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    dice = soft_dice(torch.softmax(logits, 1), one_hot)[1:].mean()
-    return functional.cross_entropy(logits, classes) + 1 - dice
+    known = (classes != IGNORED)[:, None]
+    one_hot = functional.one_hot(classes * known[:, 0], logits.shape[1]).movedim(-1, 1)
+    dice = soft_dice(torch.softmax(logits, 1) * known, one_hot.to(logits.dtype) * known)[1:].mean()
+    # a mean over what is known: nothing known, no loss
+    entropy = functional.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum")
+    return entropy / known.sum().clamp_min(1) + 1 - dice

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from napari_axongen.core.classes import FIBRE_CLASSES, FLUORESCENCE_CLASSES
 from napari_axongen.core.datasets.augment import Augmentation
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.models.card import NAME_PATTERN
+from napari_axongen.core.models.card import NAME_PATTERN, Microscope
 from napari_axongen.core.parameters import GUIDANCE, STEPS, variety_field
 from napari_axongen.core.surrogate.em_parameters import METHOD, Rendering
 
@@ -25,17 +26,28 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BidsData(_Section):
-    """A BIDS-microscopy folder with manual masks."""
+class FolderData(_Section):
+    """A folder of images with manual truth, in any layout that `datasets` knows."""
 
-    source: Literal["bids"]
+    source: Literal["folder"]
     root: str = Field(
         title="Folder", description="Path, or name below AXONGEN_DATA or ../shared/data."
     )
+    train: list[str] = Field(
+        [], title="Animals to train on", description="Empty: all that are in no other part."
+    )
     validation: list[str] = Field(
-        title="Validation animals", description="Held out whole: never trained on.", min_length=1
+        [], title="Validation animals", description="Held out whole: never trained on."
+    )
+    test: list[str] = Field(
+        [], title="Test animals", description="Held out whole; scored once, at the end."
     )
     licence: str = Field("", title="Licence", description="Licence of the data.")
+
+    @property
+    def named(self) -> dict[str, list[str]]:
+        """Animals by the part that they are to be in, as `splitting.split_named` takes them."""
+        return {"train": self.train, "val": self.validation, "test": self.test}
 
 
 class FieldsData(_Section):
@@ -47,9 +59,26 @@ class FieldsData(_Section):
     seed: int = Field(0, ge=0, title="Seed")
 
 
+class SurrogateData(_Section):
+    """Surrogate two-photon images: image k of a seed is always the same."""
+
+    source: Literal["surrogate"]
+    parameters: str | dict[str, Any] = Field(
+        "two-photon",
+        title="Parameters",
+        description="Preset, file, or what is to differ from a preset, as `generate` takes them.",
+    )
+    count: int = Field(256, ge=1, title="Images", description="How many different ones.")
+    held_out: int = Field(
+        8, ge=0, title="Held out", description="Further images, to validate on; as main data only."
+    )
+    seed: int = Field(0, ge=0, title="Seed")
+
+
 class MadeData(_Section):
     """Fibre layouts, rendered by a translator or a denoiser."""
 
+    source: Literal["micrographs"] = "micrographs"
     method: Rendering = METHOD
     model: str = Field("auto", title="Model", description="Its name or file.")
     count: int = Field(ge=1, title="Images")
@@ -81,34 +110,93 @@ class BaseRecipe(_Section):
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
     network: dict[str, Any] = Field(title="Network", description="Name and arguments.")
+
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation
     validate_every: int = Field(200, ge=1, title="Validation interval", description="Steps.")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        title="Keep",
+        description="Which weights become the model: those that did best on validation, or the "
+        "last.",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        title="Patience",
+        description="Validations without improvement after which training ends; omitted: it goes "
+        "on to its last step.",
+    )
     checkpoint_seconds: float = Field(
         60, gt=0, title="Checkpoint interval", json_schema_extra={"unit": "s"}
     )
     seed: int = Field(0, ge=0, title="Seed")
+
+    @property
+    def full_network(self) -> dict[str, Any]:
+        """The network with all its arguments, as `networks.build` takes it."""
+        return self.network
 
 
 class Recipe(BaseRecipe):
     """One training run of a segmenter."""
 
     task: Literal["segmentation"] = "segmentation"
-    contrast: Contrast
+    contrast: Microscope
+    classes: list[str] = Field(
+        list(FIBRE_CLASSES),
+        title="Classes",
+        description="What each pixel can be; of fluorescence background and axon, or bouton.",
+    )
     start: str | None = Field(
         None,
         title="Start",
-        description="Model of the same network, by name or file, whose weights the run begins "
-        "with; omitted, random ones.",
+        description="Model of the same network, by name or file, or the folder of a run, whose "
+        "weights the run begins with; omitted, random ones.",
     )
     pixel_size: float | None = Field(
         None, gt=0, title="Working pixel size", json_schema_extra={"unit": "um"},
         description="Images are brought to it; omitted, they are taken as they are.",
     )  # fmt: skip
-    data: Annotated[BidsData | FieldsData, Field(discriminator="source")]
-    made: MadeData | None = Field(
+    data: Annotated[FolderData | FieldsData | SurrogateData, Field(discriminator="source")]
+    made: Annotated[SurrogateData | MadeData, Field(union_mode="left_to_right")] | None = Field(
         None, title="Made images", description="To train on beside the data; none when omitted."
     )
+    share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        title="Share",
+        description="Part of the crops that are of made images; omitted: by their number and size.",
+    )
+
+    @property
+    def full_network(self) -> dict[str, Any]:
+        """The network with as many outputs as there are classes."""
+        outputs = (
+            {} if len(self.classes) == len(FIBRE_CLASSES) else {"out_channels": len(self.classes)}
+        )
+        return {**self.network, **outputs}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        """Classes and sources are those of the microscope."""
+        fluorescent = self.contrast == "fluorescence"
+        known = [list(c) for c in FLUORESCENCE_CLASSES] if fluorescent else [list(FIBRE_CLASSES)]
+        if self.classes not in known:
+            raise ValueError(
+                f"of {self.contrast} the classes are {' or '.join(', '.join(k) for k in known)}"
+            )
+        for part in (self.data, self.made):
+            if isinstance(part, SurrogateData) and not fluorescent:
+                raise ValueError(f"surrogates are fluorescence images, not {self.contrast}")
+            if isinstance(part, FieldsData | MadeData) and fluorescent:
+                raise ValueError(f"{part.source} are electron micrographs, not fluorescence images")
+        if isinstance(self.data, SurrogateData) and isinstance(self.made, SurrogateData):
+            raise ValueError("the data are surrogates already; leave out 'made'")
+        if self.share is not None and self.made is None:
+            raise ValueError("a share of made images is given, but none are made")
+        return self
 
 
 class Animals(_Section):

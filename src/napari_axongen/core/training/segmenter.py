@@ -1,40 +1,53 @@
-"""Training a segmenter of background, myelin and axon."""
+"""Training a segmenter: of background, myelin and axon, or of axons or boutons in fluorescence."""
 
 from __future__ import annotations
 
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from napari_axongen.core.classes import BOUTON_CLASSES, FIBRE_CLASSES, IGNORED
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.datasets.scaling import scale_to
 from napari_axongen.core.datasets.sources import (
     LabelledImage,
     class_indices,
-    data_folder,
-    load_bids,
+    load_labelled,
     make_fields,
     make_micrographs,
-    split_by_animal,
+    make_surrogates,
 )
+from napari_axongen.core.datasets.splitting import split_by_name
+from napari_axongen.core.detection import boxes_of, detection_curve, find_boutons
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
+from napari_axongen.core.image import SPARSE, USUAL
 from napari_axongen.core.matching import median_axon_diameter
 from napari_axongen.core.models.store import load_network, save_model
 from napari_axongen.core.networks import TileExactNetwork
-from napari_axongen.core.segmentation import CLASSES, class_values, predict_plane
+from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
 from .building import descend, recipe_network, run_card, to_device
 from .losses import segmentation_loss
-from .planes import draw, plane_at
-from .recipe import BidsData, Recipe
+from .planes import plane_at
+from .pools import Mixture, SurrogatePool
+from .recipe import Contrast, FolderData, Recipe, SurrogateData
+from .showing import Tile, fullest_window
+
+THRESHOLDS = np.arange(1, 50) / 50
+"""Those that are tried on the held-out images of a fluorescence segmenter."""
+
+_BOX_MARGIN = 2  # px around the mask of a bouton within which a detection hits it
+_SHOWN = 4  # held-out images of which a tile is shown
 
 
 class SegmentationTask:
@@ -47,6 +60,9 @@ class SegmentationTask:
     device
         Where to train.
     """
+
+    titles = ("image", "truth", "found")
+    shipped = "average"
 
     def __init__(self, recipe: Recipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
@@ -61,13 +77,33 @@ class SegmentationTask:
                 network.parameters(), weight_decay=recipe.optimisation.weight_decay
             )
         }
+        self.parts = 1
+        self.percentiles = SPARSE if recipe.contrast == "fluorescence" else USUAL
         train, self.held_out = _load(recipe)
-        if recipe.made is not None:
-            train += make_micrographs(recipe.contrast, **dict(recipe.made))
-        self.planes = [plane_at(image, scale_to(image, recipe.pixel_size)) for image in train]
-        self.axon_diameter = median_axon_diameter(
-            [plane.classes.numpy() == CLASSES.index("axon") for plane in self.planes]
-        )
+        pool, made = None, []
+        for source in (recipe.data, recipe.made):
+            if isinstance(source, SurrogateData):
+                pool = SurrogatePool(source, recipe.classes)
+            elif source is recipe.made and source is not None:
+                made = make_micrographs(_of_em(recipe), **source.model_dump(exclude={"source"}))
+        planes = [
+            plane_at(image, scale_to(image, recipe.pixel_size), self.percentiles)
+            for image in (*train, *made)
+        ]
+        self.images = len(planes) + (0 if pool is None else pool.data.count)
+        self.mixture = Mixture(planes, len(made), pool, recipe.share)
+        self.axon_diameter = None
+        if self._of_fibres:
+            index = FIBRE_CLASSES.index("axon")
+            masks = (plane.classes.numpy() == index for plane in planes)
+            self.axon_diameter = round(median_axon_diameter(masks), 2)
+        self._tiles = [Tile(image, fullest_window(image.classes)) for image in self.held_out]
+
+    @property
+    def _of_fibres(self) -> bool:
+        return tuple(self.recipe.classes) == FIBRE_CLASSES
+
+    # ------------------------------------------------------------ a step
 
     def step(self, step: int) -> dict[str, float]:
         """One step of AdamW on the batch of this step, and of the moving average."""
@@ -82,45 +118,12 @@ class SegmentationTask:
         follow_weights(self.modules["average"], network, step, decay)
         return {"loss": loss.item()}
 
-    def validate(self) -> dict[str, float]:
-        """Mean Dice per held-out image, of axon and of myelin, by the averaged weights."""
-        scores: dict[str, list[float]] = {"val_dice_axon": [], "val_dice_myelin": []}
-        for image in self.held_out:
-            scale = scale_to(image, self.recipe.pixel_size)
-            probabilities = run(
-                predict_plane(self.average, image.image, (), scale=scale, device=self.device)
-            )
-            found = class_indices(class_values(probabilities))
-            for name, values in scores.items():
-                index = CLASSES.index(name.removeprefix("val_dice_"))
-                values.append(dice(found == index, image.classes == index))
-        return {name: float(np.mean(values)) for name, values in scores.items()}
-
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
-        """Write the averaged weights with their card."""
-        data = self.recipe.data
-        training = {
-            "images": len(self.planes),
-            "validation": sorted({image.animal for image in self.held_out}),
-            "licence": data.licence if isinstance(data, BidsData) else "made by this package",
-            "device": self.device.torch.type,
-        }
-        card = run_card(
-            self.recipe,
-            history,
-            training,
-            contrast=self.recipe.contrast,
-            pixel_size=self.recipe.pixel_size,
-            axon_diameter=round(self.axon_diameter, 2),
-        )
-        save_model(path, self.modules["average"], card)
-
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         setting = self.recipe.optimisation
         crops = []
         for index in range(setting.batch):
             rng = np.random.default_rng((self.recipe.seed, step, index))
-            plane = draw(self.planes, rng)
+            plane = self.mixture.draw(rng)
             crops.append(
                 random_crop(plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng)
             )
@@ -133,6 +136,96 @@ class SegmentationTask:
         setting = self.recipe.optimisation
         rise = min(1.0, (step + 1) / (setting.warm_up + 1))
         return setting.learning_rate * rise * (1 + math.cos(math.pi * step / setting.steps)) / 2
+
+    # ------------------------------------------------------------ judging
+
+    def validate(self) -> dict[str, float]:
+        """How the averaged weights do on the held-out images; nothing where there are none.
+
+        Returns
+        -------
+        Of fibres the mean Dice per image of axons and of myelin. Of fluorescence the Dice of axons,
+        or the F1 of detected boutons, at the threshold at which its mean is highest, and that
+        threshold.
+        """
+        if not self.held_out:
+            return {}
+        scores = [
+            self._judge(image, tile) for image, tile in zip(self.held_out, self._tiles, strict=True)
+        ]
+        means = {name: np.mean([score[name] for score in scores], axis=0) for name in scores[0]}
+        if self._of_fibres:
+            return {name: float(value) for name, value in means.items()}
+        ((name, curve),) = means.items()
+        best = int(np.argmax(curve))
+        return {name: float(curve[best]), "val_threshold": float(THRESHOLDS[best])}
+
+    def score(self, values: dict[str, float]) -> float | None:
+        """What the weights are chosen by: the mean of what `validate` measured."""
+        found = [value for name, value in values.items() if name != "val_threshold"]
+        return float(np.mean(found)) if found else None
+
+    def samples(self) -> npt.NDArray[np.uint8] | None:
+        """Pictures of a tile of some held-out images, as the last validation saw them.
+
+        uint8 (tiles, 3, H, W, 3): `titles`.
+        """
+        shown = [tile.pictures(self.recipe.classes) for tile in self._tiles[:_SHOWN]]
+        return np.stack(shown) if shown else None
+
+    def _judge(self, image: LabelledImage, tile: Tile) -> dict[str, Any]:
+        probabilities = run(
+            predict_plane(
+                self.average,
+                image.image,
+                (),
+                scale=scale_to(image, self.recipe.pixel_size),
+                classes=len(self.recipe.classes),
+                percentiles=self.percentiles,
+                device=self.device,
+            )
+        )
+        if self._of_fibres:
+            found = class_indices(class_values(probabilities))
+            tile.see(found)
+            return {
+                f"val_dice_{name}": dice(found == index, image.classes == index)
+                for index, name in enumerate(FIBRE_CLASSES)
+                if index > 0
+            }
+        tile.see((probabilities[0] >= 128).astype(np.uint8))
+        if tuple(self.recipe.classes) == BOUTON_CLASSES:
+            boxes = boxes_of(image.classes > 0, _BOX_MARGIN)
+            curve = detection_curve(
+                find_boutons(probabilities[0], THRESHOLDS[0]), boxes, THRESHOLDS
+            )
+            return {"val_f1_bouton": np.array([each.f1 for each in curve])}
+        known = image.classes != IGNORED
+        truth = image.classes[known] == 1
+        values = probabilities[0][known]
+        return {
+            "val_dice_axon": np.array([dice(values >= 255 * each, truth) for each in THRESHOLDS])
+        }
+
+    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+        """Write the averaged weights with their card."""
+        data = self.recipe.data
+        training = {
+            "images": self.images,
+            "validation": sorted({image.animal for image in self.held_out}),
+            "licence": data.licence if isinstance(data, FolderData) else "made by this package",
+            "device": self.device.torch.type,
+        }
+        card = run_card(
+            self.recipe,
+            history,
+            training,
+            contrast=self.recipe.contrast,
+            pixel_size=self.recipe.pixel_size,
+            axon_diameter=self.axon_diameter,
+            threshold=history[-1].get("val_threshold", 0.5),
+        )
+        save_model(path, self.average, card)
 
 
 def _begin_with(model: str, network: TileExactNetwork) -> None:
@@ -148,8 +241,27 @@ def _begin_with(model: str, network: TileExactNetwork) -> None:
 
 
 def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Images to train on, but for surrogates, and those that are held out."""
     data = recipe.data
-    if isinstance(data, BidsData):
-        return split_by_animal(load_bids(data_folder(data.root)), data.validation)
-    images = make_fields(recipe.contrast, data.count, data.side, data.seed)
+    if isinstance(data, FolderData):
+        images = load_labelled(data.root, recipe.classes)
+        split = split_by_name({image.animal for image in images}, data.named)
+        train, held_out = (
+            [image for image in images if image.animal in split.get(part, ())]
+            for part in ("train", "val")
+        )
+        return train, held_out
+    if isinstance(data, SurrogateData):
+        following = data.count  # images that are not trained on
+        held_out = make_surrogates(
+            data.parameters, data.held_out, data.seed, recipe.classes, following
+        )
+        return [], held_out
+    images = make_fields(_of_em(recipe), data.count, data.side, data.seed)
     return images[:-1], images[-1:]
+
+
+def _of_em(recipe: Recipe) -> Contrast:
+    """The contrast of a recipe whose images are electron micrographs, as it has checked itself."""
+    assert recipe.contrast != "fluorescence"
+    return recipe.contrast

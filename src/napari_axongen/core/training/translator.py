@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.conditioning import (
     CLASS_COUNT,
     SHADES,
@@ -35,7 +36,6 @@ from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork, UNet
 from napari_axongen.core.networks.discriminator import PatchDiscriminator
-from napari_axongen.core.segmentation import CLASSES
 
 from .adversarial import (
     differentiable_augment,
@@ -247,9 +247,9 @@ class TranslationTask:
                 made = average(told.to(self.device.torch))
                 height, width = plane.classes.shape
                 found = critic(from_output(made)).argmax(1)[0, :height, :width].cpu()
-                for index in (CLASSES.index("axon"), CLASSES.index("myelin")):
+                for index in (FIBRE_CLASSES.index("axon"), FIBRE_CLASSES.index("myelin")):
                     score = dice((found == index).numpy(), (plane.classes == index).numpy())
-                    scores.setdefault(f"val_{name}_{CLASSES[index]}", []).append(score)
+                    scores.setdefault(f"val_{name}_{FIBRE_CLASSES[index]}", []).append(score)
         return {name: float(np.mean(values)) for name, values in scores.items()}
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:

@@ -1,0 +1,182 @@
+"""Fluorescence images of axons with manual truth: traced paths, boxes around boutons, or masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_axongen.core.centrelines import read_centrelines
+from napari_axongen.core.classes import AXON_CLASSES, IGNORED
+from napari_axongen.core.detection import Boxes, read_boxes
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.files import read_image
+from napari_axongen.core.image import Image
+
+from .labelled import LabelledImage
+from .layouts import find_pairs
+
+WIDTH = 5.0
+"""Pixels to which a traced path is widened: what a mask of the axon has."""
+
+FAINT = 6.0
+"""Distance, px, to a faint path up to which the truth is unknown."""
+
+BOUTON_RADIUS = 3.0
+"""Radius, px, of the disc that stands for a bouton of which only a box is known."""
+
+_BOX_BLUR = 1.5  # px: the bouton is the brightest spot of its box, not its brightest pixel
+_VOLUME, _LABELS = "volume_", "labels_"
+_SLICE_CLASSES = np.array([IGNORED, 0, 1, 0, IGNORED], dtype=np.uint8)
+"""Of the labels none, background, axon, artefact and edge."""
+
+
+def load_fluorescence(root: Path, classes: Sequence[str]) -> list[LabelledImage]:
+    """Read the fluorescence images of a folder that have a truth for some classes.
+
+    - ``images/`` with ``centrelines/NAME.csv`` (paths: `centrelines.read_centrelines`) for axons,
+      and ``boutons/NAME.csv`` (boxes: `detection.read_boxes`) for boutons: see `path_classes` and
+      `box_classes`. The animal is the name of the image.
+    - ``volume_NAME.tif`` with ``labels_NAME.tif``: 0 unlabelled, 1 background, 2 axon, 3 artefact,
+      4 edge. Each slice that has labels is an image; those of a volume are one animal.
+    - Pairs of images and masks, as `layouts.find_pairs` says.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    classes
+        `classes.AXON_CLASSES` or `classes.BOUTON_CLASSES`.
+
+    Raises
+    ------
+    InputError
+        None of these, no image with a truth of these classes, or a file that cannot be used.
+    """
+    kind = classes[-1]
+    truths = root / ("centrelines" if kind == AXON_CLASSES[-1] else "boutons")
+    if (root / "images").is_dir() and truths.is_dir():
+        found = list(_traced(root, truths))
+    elif kind == AXON_CLASSES[-1] and any(root.glob(f"{_LABELS}*.tif")):
+        found = list(_slices(root))
+    else:
+        found = [pair.read() for pair in find_pairs(root, classes).pairs]
+    if not found:
+        raise InputError(f"{root} holds no image with a truth for the class {kind}.")
+    return found
+
+
+def _traced(root: Path, truths: Path) -> Iterator[LabelledImage]:
+    images = {path.stem: path for path in sorted((root / "images").iterdir())}
+    for path in sorted(truths.glob("*.csv")):
+        if path.stem not in images:
+            raise InputError(f"{path} has no image; add {path.stem} to {root / 'images'}.")
+        image = read_image(images[path.stem])
+        grey = image.read(())
+        if truths.name == "boutons":
+            classes = box_classes(read_boxes(path), grey)
+        else:
+            lines = read_centrelines(path)
+            clear, faint = (
+                [line.points for line in lines if line.faint == is_faint]
+                for is_faint in (False, True)
+            )
+            classes = path_classes(clear, faint, image.plane_shape)
+        values = grey if image.is_colour else image.data
+        plane = Image(values, "YX", image.pixel_size, path.stem)
+        yield LabelledImage(plane, classes, path.stem)
+
+
+def _slices(root: Path) -> Iterator[LabelledImage]:
+    for path in sorted(root.glob(f"{_LABELS}*.tif")):
+        name = path.stem.removeprefix(_LABELS)
+        volume = read_image(root / f"{_VOLUME}{name}.tif")
+        labels = np.asarray(read_image(path).data)
+        if labels.shape != volume.spatial_shape or labels.max() >= len(_SLICE_CLASSES):
+            raise InputError(
+                f"{path} does not fit its volume: it is to have shape {volume.spatial_shape} and "
+                f"labels up to {len(_SLICE_CLASSES) - 1}."
+            )
+        for index in np.flatnonzero(labels.any((1, 2))):
+            plane = Image(
+                np.asarray(volume.data[index]), "YX", volume.pixel_size, f"{name} slice {index}"
+            )
+            yield LabelledImage(plane, _SLICE_CLASSES[labels[index]], f"{_VOLUME}{name}")
+
+
+# ---------------------------------------------------------------- truths
+
+
+def path_classes(
+    clear: Sequence[npt.ArrayLike], faint: Sequence[npt.ArrayLike], shape: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Classes of an image whose axons were traced.
+
+    Parameters
+    ----------
+    clear, faint
+        Paths (K, 2) of (row, column), px. What lies within `FAINT` of a faint one is `IGNORED`.
+    shape
+        Of the image.
+
+    Returns
+    -------
+    uint8 (H, W): 1 within half of `WIDTH` of a clear path, 0 elsewhere
+    """
+    classes = (_distance(clear, shape) <= WIDTH / 2).astype(np.uint8)
+    classes[_distance(faint, shape) <= FAINT] = IGNORED
+    return classes
+
+
+def _distance(paths: Sequence[npt.ArrayLike], shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Distance (px) of each pixel to the nearest of some paths, their points rounded to pixels."""
+    free = np.ones(shape, dtype=bool)
+    for path in paths:
+        points = np.asarray(path, dtype=np.float64)
+        for (r0, c0), (r1, c1) in pairwise(points):
+            steps = max(1, round(2 * max(abs(r1 - r0), abs(c1 - c0))))
+            rows = np.rint(np.linspace(r0, r1, steps + 1)).astype(int)
+            columns = np.rint(np.linspace(c0, c1, steps + 1)).astype(int)
+            inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+            free[rows[inside], columns[inside]] = False
+    if free.all():
+        return np.full(shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(free))
+
+
+def box_classes(boxes: Boxes, grey: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Classes of an image whose boutons were boxed.
+
+    A box says where a bouton is, not how large: the bouton is taken to be a disc of `BOUTON_RADIUS`
+    around the brightest spot of the box, and the rest of the box is `IGNORED`.
+
+    Parameters
+    ----------
+    boxes
+        (N, 4), as `detection.read_boxes` gives them.
+    grey
+        The image.
+    """
+    classes = np.zeros(grey.shape, dtype=np.uint8)
+    smooth = ndimage.gaussian_filter(grey, _BOX_BLUR)
+    rows, columns = np.ogrid[: grey.shape[0], : grey.shape[1]]
+    centres = []
+    for top, left, height, width in np.rint(boxes).astype(int):
+        part = (
+            slice(max(top, 0), max(top + height, 0)),
+            slice(max(left, 0), max(left + width, 0)),
+        )
+        inside = smooth[part]
+        if inside.size == 0:
+            continue
+        classes[part] = IGNORED
+        row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+        centres.append((int(row) + part[0].start, int(column) + part[1].start))
+    for row, column in centres:
+        disc = (rows - row) ** 2 + (columns - column) ** 2 <= BOUTON_RADIUS**2
+        classes[disc] = 1
+    return classes
