@@ -36,8 +36,9 @@ from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
-from .building import descend, recipe_network, run_card, to_device
+from .building import descend_in_parts, recipe_network, run_card, to_device
 from .losses import segmentation_loss
+from .parallel import share
 from .planes import plane_at
 from .pools import Mixture, SurrogatePool
 from .recipe import Contrast, FolderData, Recipe, SurrogateData
@@ -112,16 +113,19 @@ class SegmentationTask:
         for group in optimiser.param_groups:
             group["lr"] = self._learning_rate(step)
         network.train()
-        loss = segmentation_loss(network(x), classes)
-        descend(optimiser, loss)
-        decay = self.recipe.optimisation.average
-        follow_weights(self.modules["average"], network, step, decay)
-        return {"loss": loss.item()}
+        loss = descend_in_parts(
+            optimiser,
+            self.parts,
+            (x, classes),
+            lambda crops, truth: segmentation_loss(network(crops), truth),
+        )
+        follow_weights(self.average, network, step, self.recipe.optimisation.average)
+        return {"loss": loss}
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         setting = self.recipe.optimisation
         crops = []
-        for index in range(setting.batch):
+        for index in share(setting.batch):
             rng = np.random.default_rng((self.recipe.seed, step, index))
             plane = self.mixture.draw(rng)
             crops.append(
