@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
+from napari_axongen.core.classes import IGNORED
+
 
 class Augmentation(BaseModel):
     """How strongly training crops are varied."""
@@ -25,6 +27,14 @@ class Augmentation(BaseModel):
         title="Whole pixels",
         description="Crops are mirrored and turned by quarters alone, without interpolation, which "
         "would blur them; zoom and stretch are not used.",
+    )
+    focus: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Focus",
+        description="Part of the crops that lie around a pixel of some class, where classes are "
+        "rare; the others lie anywhere.",
     )
     zoom: float = Field(
         0.35, ge=0, le=2, title="Zoom", description="Range of the logarithm of the magnification."
@@ -74,7 +84,10 @@ def random_crop(
     if amount.whole_pixels:
         x, truth = _whole_pixels(image, classes, side, rng)
         return vary_greys(x[None, None], amount, rng)[0], truth.long()
-    grid = _random_grid(image.shape, side, amount, rng)
+    centre = None
+    if amount.focus and rng.random() < amount.focus:
+        centre = _some_pixel(classes, rng)
+    grid = _random_grid(image.shape, side, amount, rng, centre)
     x = functional.grid_sample(
         image[None, None], grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
@@ -104,8 +117,21 @@ def _whole_pixels(
     return x, truth
 
 
+def _some_pixel(classes: Tensor, rng: np.random.Generator) -> tuple[int, int] | None:
+    """A random pixel of some class; None where all is background or unknown."""
+    places = torch.nonzero((classes.flatten() != 0) & (classes.flatten() != IGNORED))
+    if not len(places):
+        return None
+    row, column = divmod(int(places[rng.integers(len(places))]), classes.shape[1])
+    return row, column
+
+
 def _random_grid(
-    shape: torch.Size, side: int, amount: Augmentation, rng: np.random.Generator
+    shape: torch.Size,
+    side: int,
+    amount: Augmentation,
+    rng: np.random.Generator,
+    centre: tuple[int, int] | None,
 ) -> Tensor:
     height, width = shape
     zoom = math.exp(rng.uniform(-amount.zoom, amount.zoom))
@@ -116,6 +142,8 @@ def _random_grid(
     reach = 0.7 * half  # of half a turned square: a little reflection at the border is harmless
     row = rng.uniform(min(reach, height / 2), max(height - reach, height / 2))
     column = rng.uniform(min(reach, width / 2), max(width - reach, width / 2))
+    if centre is not None:  # somewhere in the crop, not in its middle
+        row, column = (place + rng.uniform(-half, half) / 2 for place in centre)
     cos, sin = math.cos(angle), math.sin(angle)
     theta = [
         [
