@@ -15,7 +15,7 @@ from napari_axongen.core.networks import TileExactNetwork, build
 @pytest.fixture
 def network() -> TileExactNetwork:
     torch.manual_seed(1)
-    return build({"name": "nano"}).eval()
+    return build({"name": "nano", "out_channels": 2}).eval()
 
 
 def test_it_has_the_references_parameters(network: TileExactNetwork) -> None:

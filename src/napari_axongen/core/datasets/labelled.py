@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_axongen.core.classes import FIBRE_CLASSES
+from napari_axongen.core.classes import FIBRE_CLASSES, IGNORED
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import AXON, BACKGROUND, CLASS_VALUES, MYELIN, read_image, to_classes
 from napari_axongen.core.image import Image, to_grey
@@ -42,8 +42,10 @@ def class_indices(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def mask_values(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Mask of 0 background, 127 myelin, 255 axon of class indices."""
-    return np.array(CLASS_VALUES, dtype=np.uint8)[classes]
+    """Mask of 0 background, 127 myelin, 255 axon of class indices; the unknown is background."""
+    values = np.full(IGNORED + 1, BACKGROUND, dtype=np.uint8)
+    values[: len(CLASS_VALUES)] = CLASS_VALUES
+    return values[classes]
 
 
 def labelled(image: Image, mask: npt.NDArray[np.uint8], animal: str) -> LabelledImage:
@@ -63,26 +65,27 @@ def labelled(image: Image, mask: npt.NDArray[np.uint8], animal: str) -> Labelled
     InputError
         The image is a stack, or the mask has another size.
     """
-    return _labelled(image, class_indices(mask), animal)
+    return with_classes(image, class_indices(mask), animal)
 
 
-def _labelled(image: Image, classes: npt.NDArray[np.uint8], animal: str) -> LabelledImage:
+def with_classes(image: Image, classes: npt.NDArray[np.uint8], animal: str) -> LabelledImage:
+    """Take one plane and the classes of its pixels as a labelled image: see `labelled`."""
     if len(image.spatial_shape) > 2:
         raise InputError(
             f"{image.name} is a stack ({image.axes}); save the planes that have masks as images of "
             "their own."
         )
-    if image.plane_shape != classes.shape:
-        raise InputError(
-            f"{image.name} has {_size(image.plane_shape)} pixels and its mask "
-            f"{_size(classes.shape)}; they must have the same size."
-        )
+    _check_sizes(image.name, image.plane_shape, "its mask", classes.shape)
     plane = Image(_grey(image), "YX", image.pixel_size, image.name)
     return LabelledImage(plane, classes, animal)
 
 
 def read_files(
-    image: Path, masks: Sequence[Path], animal: str, classes: Sequence[str] = FIBRE_CLASSES
+    image: Path,
+    masks: Sequence[Path],
+    animal: str,
+    classes: Sequence[str] = FIBRE_CLASSES,
+    unknown: Path | None = None,
 ) -> LabelledImage:
     """Read an image file with its mask.
 
@@ -98,27 +101,33 @@ def read_files(
         Subject.
     classes
         What the pixels can be.
+    unknown
+        A mask that is not 0 where the truth is unknown.
 
     Raises
     ------
     InputError
         A file cannot be read, or does not fit the other.
     """
+    found = _read_classes(masks, classes)
+    if unknown is not None:
+        hidden = read_image(unknown).read(())
+        _check_sizes(unknown.name, hidden.shape, masks[0].name, found.shape)
+        found[hidden > 0] = IGNORED
+    return with_classes(read_image(image), found, animal)
+
+
+def _read_classes(masks: Sequence[Path], classes: Sequence[str]) -> npt.NDArray[np.uint8]:
     if len(classes) == 2:
-        there = (read_image(masks[0]).read(()) > 0).astype(np.uint8)
-        return _labelled(read_image(image), there, animal)
+        return (read_image(masks[0]).read(()) > 0).astype(np.uint8)
     planes = [_mask(read_image(path)) for path in masks]
     if len(planes) == 1:
-        return labelled(read_image(image), planes[0], animal)
+        return class_indices(planes[0])
     axon, myelin = planes
-    if axon.shape != myelin.shape:
-        raise InputError(
-            f"{masks[0].name} has {_size(axon.shape)} pixels and {masks[1].name} "
-            f"{_size(myelin.shape)}; they must have the same size."
-        )
+    _check_sizes(masks[0].name, axon.shape, masks[1].name, myelin.shape)
     mask = np.where(myelin > BACKGROUND, np.uint8(MYELIN), np.uint8(BACKGROUND))
     mask[axon > BACKGROUND] = AXON
-    return labelled(read_image(image), mask, animal)
+    return class_indices(mask)
 
 
 def from_arrays(
@@ -194,6 +203,14 @@ def _grey(image: Image) -> npt.NDArray[Any]:
         return np.ascontiguousarray(array[..., 0])
     grey = to_grey(array)
     return np.rint(grey).astype(np.uint8) if array.dtype == np.uint8 else grey
+
+
+def _check_sizes(one: str, shape: Sequence[int], other: str, others: Sequence[int]) -> None:
+    if tuple(shape) != tuple(others):
+        raise InputError(
+            f"{one} has {_size(shape)} pixels and {other} {_size(others)}; they must have the same "
+            "size."
+        )
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -18,6 +18,9 @@ from .labelled import LabelledImage, read_files
 ANIMALS = "animals.csv"
 SAMPLES = "samples.tsv"
 
+UNKNOWN = "_seg-unknown"
+"""Ends the name of a mask that is not 0 where nobody knows what an image shows."""
+
 Stems: TypeAlias = dict[str, list[Path]]
 """The image files of a folder by stem."""
 
@@ -82,7 +85,8 @@ def find_pairs(root: Path, classes: Sequence[str] = FIBRE_CLASSES) -> Layout:
     In the last two the animal is ``sub-NAME`` in the file's name, or what ``animals.csv`` (columns
     ``image`` and ``animal``) says, else each image counts as a field of its own.
 
-    Of two classes the mask has the name of the second: ``NAME_seg-axon``, ``NAME_seg-bouton``.
+    Of two classes the mask has the name of the second: ``NAME_seg-axon``, ``NAME_seg-bouton``. In
+    all of them a mask ``NAME_seg-unknown`` beside the others says where the truth is unknown.
 
     Raises
     ------
@@ -176,6 +180,7 @@ def _join(
         used.update(wanted)
         try:
             files = [_one(masks[mask]) for mask in wanted]
+            unknown = _one(masks[stem + UNKNOWN]) if stem + UNKNOWN in masks else None
             image = _one(paths)
             if not files:
                 raise InputError(f"{image} has no mask of {_named(classes)}; add one.")
@@ -183,7 +188,7 @@ def _join(
         except InputError as error:
             layout.refused.append(str(error))
             continue
-        read = partial(read_files, image, files, animal, classes)
+        read = partial(read_files, image, files, animal, classes, unknown)
         layout.pairs.append(Pair(unique, image.relative_to(root).as_posix(), animal, read))
     for stem, paths in masks.items():
         if stem not in used and not any(stem.startswith(f"{image}_") for image in images):

@@ -34,7 +34,7 @@ class NanoUNet(TileExactNetwork):
     stride = 4
     receptive_radius = 23  # it sees 44 pixels, at most 23 of them on one side of its own
 
-    def __init__(self, in_channels: int = 1, out_channels: int = 2) -> None:
+    def __init__(self, in_channels: int = 1, out_channels: int = 3) -> None:
         super().__init__()
         if in_channels < 1 or out_channels < 2:
             raise TypeError("it needs at least one channel and two classes")
