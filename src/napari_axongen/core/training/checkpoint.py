@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,17 @@ def save_checkpoint(
     modules: dict[str, nn.Module],
     optimisers: dict[str, torch.optim.Optimizer],
     state: dict[str, Any],
+    best: Mapping[str, Tensor],
 ) -> None:
     """Write weights, buffers, optimiser states and the run's JSON ``state`` as one file.
+
+    ``best`` are the weights that did best on validation, if any. They go into the same file: what
+    is said of them in ``state`` then holds whenever a run is killed.
 
     The file is written beside the old one and takes its place when it is whole on the disk, so a
     run that is killed at any moment finds the old state or the new one.
     """
-    tensors: dict[str, Tensor] = {}
+    tensors = {f"best/{key}": tensor.contiguous() for key, tensor in best.items()}
     groups: dict[str, Any] = {}
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
@@ -42,13 +47,16 @@ def save_checkpoint(
                 tensors[f"optimiser/{name}/{index}/{key}"] = torch.as_tensor(value).contiguous()
     metadata = {_KEY: json.dumps({"state": state, "groups": groups})}
     with atomic_path(out / FILE_NAME) as path:
-        save_file(tensors, path, metadata)
+        try:
+            save_file(tensors, path, metadata)
+        except SafetensorError as error:  # its last words are the system's
+            raise OSError(None, str(error).rpartition(": ")[2]) from error
 
 
 def load_checkpoint(
     out: Path, modules: dict[str, nn.Module], optimisers: dict[str, torch.optim.Optimizer]
-) -> dict[str, Any]:
-    """Put a checkpoint back into the modules and optimisers; return its ``state``.
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Put a checkpoint back into the modules and optimisers; return its ``state`` and ``best``.
 
     Raises
     ------
@@ -75,8 +83,7 @@ def load_checkpoint(
             f"The checkpoint {path} is damaged or belongs to another run ({error}); "
             "resume with the recipe that it was made by, or start anew in another folder."
         ) from error
-    state: dict[str, Any] = run["state"]
-    return state
+    return run["state"], _below(tensors, "best/")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.networks.classic import ClassicDiscriminator
 
+from . import parallel
 from .building import descend, recipe_network
 from .planes import Plane, draw, load_planes, told_of
 from .recipe import TranslationRecipe
@@ -69,6 +70,9 @@ class ClassicTask:
         Where to train.
     """
 
+    shipped = "generator"
+    titles = ()
+
     def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
         self.generator = recipe_network(recipe)
@@ -89,6 +93,7 @@ class ClassicTask:
             )
             for name, module in self.modules.items()
         }
+        self.parts = 1
         self.targets = load_planes(recipe.data, recipe.axon_diameter)
 
     def step(self, step: int) -> dict[str, float]:
@@ -105,7 +110,7 @@ class ClassicTask:
         return {"loss": loss.item(), "discriminator": judged.item()}
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        setting, rng = self.recipe.optimisation, np.random.default_rng((self.recipe.seed, step))
+        setting, rng = self.recipe.optimisation, parallel.generator(self.recipe.seed, step)
         crops = []
         for _ in range(setting.batch):
             plane = draw(self.targets.train, rng)
@@ -122,6 +127,12 @@ class ClassicTask:
         generator = self.generator.eval()
         distances = [self._distance(generator, plane) for plane in self.targets.held_out]
         return {"val_l1": float(np.mean(distances))} if distances else {}
+
+    def score(self, values: dict[str, float]) -> None:
+        """Nothing: a small distance is soon had by blurring. The last weights are kept."""
+
+    def samples(self) -> None:
+        """Nothing yet."""
 
     def _distance(self, generator: TileExactNetwork, plane: Plane) -> float:
         height, width = plane.classes.shape

@@ -9,6 +9,7 @@ nothing.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ from napari_axongen.core.models.card import Looks
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import DOMAINS, DiffusionNetwork
 
+from . import parallel
 from .averaging import follow_weights
-from .building import descend, plateau, recipe_network, run_card, to_device
+from .building import descend_in_parts, plateau, recipe_network, run_card, to_device
 from .planes import Planes, draw, load_planes, rough_structure
 from .recipe import DiffusionRecipe
 
@@ -50,6 +52,9 @@ class DiffusionTask:
         The network is no denoiser, or crops do not fit it; the data cannot be read.
     """
 
+    shipped = "average"
+    titles = ()
+
     def __init__(self, recipe: DiffusionRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
         network = recipe_network(recipe)
@@ -70,6 +75,7 @@ class DiffusionTask:
                 network.parameters(), weight_decay=recipe.optimisation.weight_decay
             )
         }
+        self.parts = 1
         self.process = process(network.objective)
         self.data = {
             name: load_planes(animals, recipe.axon_diameter)
@@ -81,15 +87,19 @@ class DiffusionTask:
         setting = self.recipe.optimisation
         for group in self.optimisers["network"].param_groups:
             group["lr"] = setting.learning_rate * plateau(step, setting.steps, setting.warm_up)
-        rng = np.random.default_rng((self.recipe.seed, step))
+        rng = parallel.generator(self.recipe.seed, step)
         images, told, domains = self._batch(rng)
         count = len(images)
         # one of each part of the levels: steadier than by chance
         levels = torch.from_numpy((rng.permutation(count) + rng.random(count)) / count).float()
-        loss = self._loss(self.network, images, told, domains, levels, rng)
-        descend(self.optimisers["network"], loss)
+        loss = descend_in_parts(
+            self.optimisers["network"],
+            self.parts,
+            (images, told, domains, levels),
+            partial(self._loss, self.network, rng=rng),
+        )
         follow_weights(self.average, self.network, step, setting.average)
-        return {"loss": loss.item()}
+        return {"loss": loss}
 
     def _loss(
         self,
@@ -149,6 +159,13 @@ class DiffusionTask:
             if losses:
                 scores[f"val_loss_{name}"] = float(np.mean(losses))
         return scores
+
+    def score(self, values: dict[str, float]) -> float | None:
+        """What the weights are chosen by: the mean loss, the lower the better."""
+        return -float(np.mean(list(values.values()))) if values else None
+
+    def samples(self) -> None:
+        """Nothing: to denoise takes longer than to train for a while."""
 
     def _held_out(self, name: str, grey: Tensor, classes: Tensor) -> float:
         stride = self.average.stride

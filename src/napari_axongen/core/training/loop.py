@@ -1,56 +1,85 @@
-"""The one training loop: any task, exact resume, safe to kill."""
+"""The one training loop: any task, any number of processes, exact resume, safe to kill."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Metrics, Notice, Progress, Steps
-from napari_axongen.core.files import atomic_path
-from napari_axongen.core.models.store import RUN_MODEL
+from napari_axongen.core.events import Event, Metrics, Notice, Progress, Samples, Steps, Validation
+from napari_axongen.core.events import run as run_steps
 
-from .checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from . import memory, parallel
 from .recipe import AnyRecipe, DiffusionRecipe, Recipe
+from .run import Run
 
 
 class Task(Protocol):
     """What is trained. The loop knows nothing else about it.
 
     `step` and `validate` must depend on the modules, the optimisers, the step's number and the
-    recipe alone: then a resumed run equals an uninterrupted one to the bit (on a CPU).
+    recipe alone: then a resumed run equals an uninterrupted one to the bit (on a CPU). What torch
+    draws by itself during a step, such as dropout, does: the loop seeds it by the step's number.
+
+    Attributes
+    ----------
+    modules, optimisers
+        All that a checkpoint must hold. With several optimisers the networks play against each
+        other: their losses say little, and a step that failed half-way cannot be taken again.
+    shipped
+        Which of the modules becomes the model.
+    parts
+        Into how many parts `step` cuts its batch (`building.descend_in_parts`); the loop doubles it
+        when memory runs out. Tasks of several optimisers need not heed it.
     """
 
     modules: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
+    shipped: str
+    parts: int
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the pictures of a tile are: see `events.Samples`."""
 
     def step(self, step: int) -> dict[str, float]:
         """Train on the batch of this step; return its losses."""
 
     def validate(self) -> dict[str, float]:
-        """Measure on the held-out data."""
+        """Measure on the held-out data; nothing where there are none."""
+
+    def score(self, values: dict[str, float]) -> float | None:
+        """How good the weights are by what `validate` measured: higher is better.
+
+        None where it cannot say; the last weights are kept then.
+        """
+
+    def samples(self) -> npt.NDArray[np.uint8] | None:
+        """Pictures of fixed held-out tiles as of the last validation: see `events.Samples`."""
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the finished model."""
 
 
 def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Steps[Path]:
-    """Train a task to its last step.
+    """Train a task to its last step, or until validation has not improved for its patience.
 
     Parameters
     ----------
     task, recipe
         What to train and how.
     out
-        Folder of the run. It gets ``checkpoint.safetensors`` every ``checkpoint_seconds``,
-        ``recipe.json``, ``history.json``, and at the end ``model.safetensors``.
+        Folder of the run. It gets ``checkpoint.safetensors`` every ``checkpoint_seconds`` and when
+        the run is stopped, ``recipe.json``, ``history.json``, and at the end ``model.safetensors``:
+        of the best validation or of the last step, as the recipe says.
     resume
         Go on from the checkpoint in ``out``. A run that was killed before its first checkpoint
         starts anew; a finished one is left as it is.
@@ -62,86 +91,140 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
     Raises
     ------
     InputError
-        The folder holds another run, or cannot be written; the loss is no longer finite (the last
-        good checkpoint stays).
+        The folder holds another run, or the model cannot be written; the loss is no longer finite
+        or diverges (`watching.Watch`); not one crop fits into the memory. The last good checkpoint
+        stays.
+
+    Notes
+    -----
+    When memory runs out the batch is cut into twice as many parts, and the step is taken again. The
+    running statistics of batch normalisation have then seen some crops twice. When a checkpoint
+    cannot be written, training goes on and tries again.
     """
+    run = Run(task, recipe, out, resume, leads=parallel.rank() == 0)
+    if parallel.as_first(run.step) != run.step:
+        raise InputError(f"{out} must be one folder that all processes of the run see.")
     last = recipe.optimisation.steps
-    step, history = _open(task, recipe, out, resume)
-    if step:
-        yield Notice(f"Going on from step {step} of {last}.")
-    model = out / RUN_MODEL
-    if step == last and model.exists():
-        yield Notice(f"{model} is finished; nothing is left to do.")
-        return model
-    started, first, saved = time.monotonic(), step, time.monotonic()
-    while step < last:
-        losses = task.step(step)
-        if not all(map(math.isfinite, losses.values())):
-            raise InputError(
-                f"The loss is no longer finite at step {step + 1}; lower the learning rate in the "
-                f"recipe. The state before is kept in {out / FILE_NAME}."
-            )
-        step += 1
-        if step % recipe.validate_every == 0 or step == last:
-            losses = losses | task.validate()
-            history.append({"step": float(step), **losses})
-        yield Metrics(step, losses)
-        rate = (step - first) / (time.monotonic() - started)
-        yield Progress(step, last, f"{rate:.2g} steps/s")
-        if time.monotonic() - saved > recipe.checkpoint_seconds or step == last:
-            _save(task, out, step, history)
-            saved = time.monotonic()
-    task.save(model, history)
-    return model
-
-
-def _open(
-    task: Task, recipe: AnyRecipe, out: Path, resume: bool
-) -> tuple[int, list[dict[str, float]]]:
-    """Prepare the folder; return the steps done and their history."""
-    description = recipe.model_dump(mode="json")
-    path = out / "recipe.json"
+    device = next(next(iter(task.modules.values())).parameters()).device
+    others_wait = True  # for a word from the first process
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            if not resume:
-                raise InputError(
-                    f"{out} already holds a run; continue it with --resume, or choose another "
-                    "folder."
-                )
-            if json.loads(path.read_text(encoding="utf-8")) != description:
-                raise InputError(
-                    f"{out} holds a run of another recipe; resume with the recipe that it was made "
-                    "by, or choose another folder."
-                )
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(description, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"The run cannot be written to {out}: {error.strerror}.") from error
-    if resume and (out / FILE_NAME).exists():
-        state = load_checkpoint(out, task.modules, task.optimisers)
-        return int(state["step"]), list(state["history"])
-    return 0, []
+        if run.step:
+            yield Notice(f"Going on from step {run.step} of {last}.")
+        if run.over and run.model.exists():
+            yield Notice(f"{run.model} is finished; nothing is left to do.")
+            return run.model
+        first, busy = run.step, 0.0
+        while others_wait := bool(parallel.as_first(not run.over)):
+            began = time.monotonic()
+            losses, events = _step(task, recipe, run.step)
+            run.took(losses)
+            if parallel.rank() > 0:
+                continue
+            events.append(Metrics(run.step, losses))
+            if run.step % recipe.validate_every == 0 or run.step == last:
+                events += _validate(task, run, losses)
+            busy += time.monotonic() - began
+            pace = f"{(run.step - first) / busy:.2g} steps/s{memory.used(device)}"
+            yield from [*events, Progress(run.step, last, pace)]
+            yield from run.keep()
+        if parallel.rank() == 0:
+            if run.lost_patience:
+                yield Notice(_impatient(run))
+            yield from run.keep(now=True)
+            run.finish()
+    except GeneratorExit:
+        run.leave()
+        if others_wait:
+            parallel.as_first(False)
+        raise
+    return run.model
 
 
-def _save(task: Task, out: Path, step: int, history: list[dict[str, float]]) -> None:
-    state: dict[str, Any] = {"step": step, "history": history}
-    save_checkpoint(out, task.modules, task.optimisers, state)
-    with atomic_path(out / "history.json") as path:
-        path.write_text(json.dumps(history, indent=2), encoding="utf-8")
+def _step(task: Task, recipe: AnyRecipe, step: int) -> tuple[dict[str, float], list[Event]]:
+    """Take a step, in smaller parts if memory runs out.
+
+    Returns
+    -------
+    Its losses, the mean of all processes, and what there is to say of it.
+    """
+    notices: list[Event] = []
+    key = np.random.SeedSequence((recipe.seed, step, parallel.rank()))
+    while True:
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+        try:
+            losses = task.step(step)
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not memory.ran_out(error):
+                raise
+        # Here, not above: what the step held is free only when its error is forgotten.
+        memory.free()
+        notices.append(_cut(task, recipe, step))
+    parallel.average_buffers(task.modules.values())
+    return parallel.average_losses(losses), notices
+
+
+def _cut(task: Task, recipe: AnyRecipe, step: int) -> Notice:
+    """Have the batch cut into twice as many parts."""
+    setting = recipe.optimisation
+    whole = len(task.optimisers) > 1
+    now = setting.batch if whole else math.ceil(setting.batch / task.parts)
+    if now == 1 or whole:
+        network = next(iter(task.modules.values()))
+        size = sum(parameter.numel() for parameter in network.parameters())
+        fewer = "fewer or smaller crops" if whole else "smaller crops"
+        raise InputError(
+            f"Memory runs out at step {step + 1} with {now} crop{'s' * (now > 1)} of "
+            f"{setting.crop} x {setting.crop} px at once in a network of {size:,} weights; choose "
+            f"{fewer} or a smaller network, or another device."
+        )
+    task.parts = min(2 * task.parts, setting.batch)
+    return Notice(
+        f"Memory ran out at step {step + 1}: {math.ceil(setting.batch / task.parts)} of "
+        f"{setting.batch} crops at once go through the network from now on.",
+        "warning",
+    )
+
+
+def _validate(task: Task, run: Run, losses: dict[str, float]) -> list[Event]:
+    values = task.validate()
+    best = run.judged(losses, values)
+    events: list[Event] = [Validation(run.step, values, best)] if values else []
+    tiles = task.samples()
+    if tiles is not None:
+        events.append(Samples(run.step, task.titles, tiles))
+    return events
+
+
+def _impatient(run: Run) -> str:
+    assert run.best_entry is not None
+    best = int(run.history[run.best_entry]["step"])
+    return f"Validation has not improved since step {best}: training ends at step {run.step}."
 
 
 def train_steps(
     recipe: AnyRecipe, out: Path | str, resume: bool = False, device: str = "auto"
 ) -> Steps[Path]:
-    """Train what a recipe describes: see `train`."""
+    """Train what a recipe describes: see `train`.
+
+    Of several processes (`parallel`) the first alone yields events.
+    """
+    with parallel.processes(device):
+        steps = _train_steps(recipe, Path(out), resume, device)
+        if parallel.rank() > 0:
+            return run_steps(steps)
+        return (yield from steps)
+
+
+def _train_steps(recipe: AnyRecipe, out: Path, resume: bool, device: str) -> Steps[Path]:
     from .classic import ClassicTask  # a task knows the loop, not the loop its tasks
     from .denoiser import DiffusionTask
     from .segmenter import SegmentationTask
     from .translator import TranslationTask
 
     chosen = choose_device(device)
-    yield Notice(f"Training {recipe.name} on {chosen.reason}.")
+    others = f", {parallel.count()} processes together" if parallel.count() > 1 else ""
+    yield Notice(f"Training {recipe.name} on {chosen.reason}{others}.")
     task: Task
     if isinstance(recipe, Recipe):
         task = SegmentationTask(recipe, chosen)
@@ -151,4 +234,4 @@ def train_steps(
         task = ClassicTask(recipe, chosen)
     else:
         task = TranslationTask(recipe, chosen)
-    return (yield from train(task, recipe, Path(out), resume))
+    return (yield from train(task, recipe, out, resume))

@@ -112,9 +112,11 @@ def average_buffers(modules: Iterable[nn.Module]) -> None:
 
 def average_losses(losses: dict[str, float]) -> dict[str, float]:
     """Mean over all processes of what each measured, the same names everywhere."""
+    if count() == 1:
+        return losses
     values = torch.tensor(list(losses.values()), dtype=torch.float64, device=_device())
     _average([values])
-    return dict(zip(losses, values.tolist(), strict=True)) if count() > 1 else losses
+    return dict(zip(losses, values.tolist(), strict=True))
 
 
 def as_first(value: int) -> int:
@@ -135,7 +137,7 @@ def _average(tensors: list[Tensor]) -> None:
     with _together():
         dist.all_reduce(there)
     flat = (there / count()).to(flat.device)
-    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+    for tensor, mean in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
         tensor.detach().copy_(mean.view(tensor.shape))
 
 

@@ -37,6 +37,7 @@ from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork, UNet
 from napari_axongen.core.networks.discriminator import PatchDiscriminator
 
+from . import parallel
 from .adversarial import (
     differentiable_augment,
     discriminator_loss,
@@ -75,6 +76,9 @@ class TranslationTask:
         Where to train.
     """
 
+    shipped = "average"
+    titles = ()
+
     def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
         generator = recipe_network(recipe)
@@ -95,6 +99,7 @@ class TranslationTask:
             ),
             "critic": torch.optim.AdamW(self.modules["critic"].parameters(), lr=_CRITIC_RATE),
         }
+        self.parts = 1
         self.targets = load_planes(recipe.data, recipe.axon_diameter)
         self.sources = load_planes(recipe.sources, recipe.axon_diameter)
         self.shading = Shading.of(self.targets.train)
@@ -107,7 +112,7 @@ class TranslationTask:
         for name in ("generator", "discriminator"):
             for group in self.optimisers[name].param_groups:
                 group["lr"] = setting.learning_rate * plateau(step, setting.steps, setting.warm_up)
-        rng = np.random.default_rng((self.recipe.seed, step))
+        rng = parallel.generator(self.recipe.seed, step)
         batch = self._batch(rng)
         losses = {}
         if step % 2 == 0:  # it learns fast enough
@@ -251,6 +256,12 @@ class TranslationTask:
                     score = dice((found == index).numpy(), (plane.classes == index).numpy())
                     scores.setdefault(f"val_{name}_{FIBRE_CLASSES[index]}", []).append(score)
         return {name: float(np.mean(values)) for name, values in scores.items()}
+
+    def score(self, values: dict[str, float]) -> None:
+        """Nothing: a mask is soon found again, be the image ever so unreal. The last are kept."""
+
+    def samples(self) -> None:
+        """Nothing yet."""
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged generator with its card."""
