@@ -17,6 +17,7 @@ from napari_axongen.bridge.translating import (
     suitable,
     towards,
 )
+from napari_axongen.core.models.card import Card
 
 
 class DirectionPicker(QComboBox):
@@ -24,13 +25,19 @@ class DirectionPicker(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self._method = CGAN
-        self.denoisers = models("ddpm")
-        self._translators = models(CGAN)
+        self._method: str = CGAN
+        self._denoiser: str | None = None
+        self.denoisers: list[Card] = []
+        self._translators: list[Card] = []
         self._choices: list[Direction] = []
         self._layer: Any = None
         self.setToolTip("From which contrast to which; 'found' looks at the image first.")
-        self.set_method(CGAN)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Offer what the models that there are now can make."""
+        self.denoisers, self._translators = models("ddpm"), models(CGAN)
+        self.set_method(self._method, self._denoiser)
 
     @property
     def complaint(self) -> str:
@@ -58,14 +65,16 @@ class DirectionPicker(QComboBox):
         cards = self._translators
         if method != CGAN:
             cards = [card for card in self.denoisers if denoiser in (None, card.name)]
-        wanted = self.choice.contrast if self._choices else None
-        self._method, self._choices = method, directions(method, cards)
+        before = self.choice if self._choices else Direction("")
+        self._method, self._denoiser = method, denoiser
+        self._choices = directions(method, cards)
         self.blockSignals(True)
         self.clear()
         for one in self._choices:
             self.addItem(one.title, one.model if method == CGAN else one.target)
             self.setItemData(self.count() - 1, one.help, Qt.ItemDataRole.ToolTipRole)
-        self._choose(towards(self._choices, wanted))
+        stays = before in self._choices
+        self._choose(before if stays else towards(self._choices, before.contrast))
         self.blockSignals(False)
 
     def set_layer(self, layer: Any, layers: Iterable[Any]) -> None:

@@ -17,9 +17,11 @@ from napari_axongen.bridge.micrographs import Micrograph, micrograph
 from napari_axongen.bridge.recipes import EM_FIBRES
 from napari_axongen.bridge.segmenting import Output
 from napari_axongen.bridge.settings import preference
+from napari_axongen.bridge.shelf import models_changed
 from napari_axongen.bridge.translating import translators
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
+from napari_axongen.core.models.card import Card
 from napari_axongen.core.surrogate.em_laws import suited
 from napari_axongen.core.surrogate.em_parameters import PRESETS
 
@@ -54,7 +56,7 @@ class MicrographDock(Dock):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._cards = {card.contrast: card for card in reversed(translators()) if card.contrast}
+        self._cards: dict[str | None, Card] = {}
         self._image: Any = None  # the layer made last
         self._labels: SegmentationLayers | None = None
         self.making = self.job("Making a micrograph")
@@ -65,8 +67,7 @@ class MicrographDock(Dock):
 
     def _build(self) -> None:
         self.contrast = QComboBox()
-        for contrast in sorted(self._cards, reverse=True):
-            self.contrast.addItem(contrast, contrast)
+        self._offer_contrasts()
         self.contrast.setToolTip("The microscope, and the tissue that is usually seen with it.")
         self.width, self.height = QSpinBox(), QSpinBox()
         size = QHBoxLayout()
@@ -108,6 +109,14 @@ class MicrographDock(Dock):
         self.making.yielded.connect(self._on_yielded)
         self.making.stopped.connect(lambda: self.notices.say("Cancelled."))
         self.making.failed.connect(self.notices.say)
+        self.listen(models_changed, self._offer_contrasts)
+
+    def _offer_contrasts(self, event: Any = None) -> None:
+        """Offer what the models that there are now can make."""
+        self._cards = {card.contrast: card for card in reversed(translators()) if card.contrast}
+        for contrast in sorted(self._cards, key=str, reverse=True):
+            if self.contrast.findData(contrast) < 0:
+                self.contrast.addItem(contrast, contrast)
 
     def _on_contrast(self) -> None:
         """Show the tissue that belongs to a contrast."""

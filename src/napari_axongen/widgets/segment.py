@@ -23,6 +23,7 @@ from napari_axongen.bridge.segmenting import (
     segmentation_models,
 )
 from napari_axongen.bridge.settings import preference, preferred
+from napari_axongen.bridge.shelf import models_changed
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
 from napari_axongen.core.parameters import SegmentParameters
@@ -68,8 +69,7 @@ class SegmentDock(Dock):
         self.picker = LayerPicker(self.viewer, lambda layer: isinstance(layer, ImageLayer), why_not)
         self.model = QComboBox()
         self.model.setToolTip("Which contrast the image has; 'auto' finds it from the image.")
-        for title, name in segmentation_models():
-            self.model.addItem(title, name)
+        self._offer_models()
         self.pixel_size = OptionalNumber("unknown")
         self.pixel_size.setSuffix(" µm")
         self.pixel_size.setToolTip(
@@ -125,6 +125,19 @@ class SegmentDock(Dock):
         self.on_close(self.picker.close_down)
         self.listen(self.viewer.layers.events.removed, self._on_removed)
         self.listen(self.viewer.layers.selection.events.active, self._on_selected)
+        self.listen(models_changed, self._offer_models)
+
+    def choose_model(self, name: str) -> None:
+        """Choose a model by its name, as if it had been picked."""
+        self.model.setCurrentIndex(max(0, self.model.findData(name)))
+
+    def _offer_models(self, event: Any = None) -> None:
+        """Offer the models that there are now, and keep the choice."""
+        before = self.model.currentData()
+        self.model.clear()
+        for title, name in segmentation_models():
+            self.model.addItem(title, name)
+        self.choose_model(before)
 
     def _on_selected(self, event: Any = None) -> None:
         """Follow the layer list while nothing runs."""

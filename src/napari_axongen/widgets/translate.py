@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QVBoxLayout
 from napari_axongen.bridge.forecast import Question
 from napari_axongen.bridge.layers import image_of, recipe_of, spatial_shape
 from napari_axongen.bridge.segmenting import Output
+from napari_axongen.bridge.shelf import models_changed
 from napari_axongen.bridge.translating import Spread, Written, contrast_of, looked_at, translate
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Partial
@@ -90,6 +91,7 @@ class TranslateDock(Dock):
             self.on_close(part.close_down)
         self.listen(self.viewer.layers.events.removed, self._on_removed)
         self.listen(self.viewer.layers.selection.events.active, self._on_selected)
+        self.listen(models_changed, self.form.offer_models)
 
     def _on_selected(self, event: Any = None) -> None:
         """Follow the layer list while nothing runs."""

@@ -19,6 +19,7 @@ from napari_axongen.bridge.translating import (
     samplers,
     unheeded,
 )
+from napari_axongen.core.models.card import Card
 from napari_axongen.core.parameters import TranslateParameters
 
 from .direction import DirectionPicker
@@ -56,9 +57,9 @@ class TranslateForm(QWidget):
         self.method.setToolTip(TranslateParameters.model_fields["method"].description)
         self.method_meaning = Hint()
         self.direction = DirectionPicker()
-        self._denoisers = {card.name: card for card in self.direction.denoisers}
+        self._denoisers: dict[str, Card] = {}
         self.denoiser = QComboBox()
-        self.denoiser.addItems(list(self._denoisers))
+        self._offer_denoisers()
         self.mask = MaskPicker(viewer)
         self.condition = _choices(CONDITIONS)
         self.condition.setToolTip(TranslateParameters.model_fields["condition"].description)
@@ -148,6 +149,12 @@ class TranslateForm(QWidget):
         parameters: Any = self.fields.parameters(**said)
         return parameters.model_copy(update=unsaid)
 
+    def offer_models(self, event: Any = None) -> None:
+        """Offer what the models that there are now can do, and keep the choices."""
+        self.direction.refresh()
+        self._offer_denoisers()
+        self._on_method()
+
     def close_down(self) -> None:
         """Listen no more."""
         self.picker.close_down()
@@ -187,6 +194,15 @@ class TranslateForm(QWidget):
         self.meaning.say(CONDITIONS[self.condition.currentData()][1])
         self._show_rows()
         self.changed.emit()
+
+    def _offer_denoisers(self) -> None:
+        before = self.denoiser.currentText()
+        self._denoisers = {card.name: card for card in self.direction.denoisers}
+        self.denoiser.blockSignals(True)
+        self.denoiser.clear()
+        self.denoiser.addItems(list(self._denoisers))
+        self.denoiser.setCurrentIndex(max(0, self.denoiser.findText(before)))
+        self.denoiser.blockSignals(False)
 
     def _offer_samplers(self) -> None:
         """Those that suit the denoiser."""
