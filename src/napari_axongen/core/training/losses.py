@@ -29,8 +29,16 @@ def soft_dice(probabilities: Tensor, one_hot: Tensor, smooth: float = 1.0) -> Te
     return (2 * overlap + smooth) / (total + smooth)
 
 
+def dice_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """1 - soft Dice, averaged over the foreground classes: see `segmentation_loss`."""
+    known = (classes != IGNORED)[:, None]
+    one_hot = functional.one_hot(classes * known[:, 0], logits.shape[1]).movedim(-1, 1)
+    dice = soft_dice(torch.softmax(logits, 1) * known, one_hot.to(logits.dtype) * known)
+    return 1 - dice[1:].mean()
+
+
 def segmentation_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Cross-entropy plus 1 - soft Dice, averaged over the foreground classes.
+    """Cross-entropy plus `dice_loss`.
 
     Parameters
     ----------
@@ -39,9 +47,7 @@ def segmentation_loss(logits: Tensor, classes: Tensor) -> Tensor:
     classes
         (N, H, W) int64; 0 is background, what is `IGNORED` does not count.
     """
-    known = (classes != IGNORED)[:, None]
-    one_hot = functional.one_hot(classes * known[:, 0], logits.shape[1]).movedim(-1, 1)
-    dice = soft_dice(torch.softmax(logits, 1) * known, one_hot.to(logits.dtype) * known)[1:].mean()
     # a mean over what is known: nothing known, no loss
+    known = (classes != IGNORED).sum().clamp_min(1)
     entropy = functional.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum")
-    return entropy / known.sum().clamp_min(1) + 1 - dice
+    return entropy / known + dice_loss(logits, classes)

@@ -90,7 +90,7 @@ class MadeData(_Section):
 
 
 class Optimisation(_Section):
-    """Steps of AdamW with a linear warm-up and a cosine decay to zero."""
+    """Steps of AdamW with a linear warm-up and a decay to zero."""
 
     steps: int = Field(ge=1, title="Steps")
     batch: int = Field(8, ge=1, title="Crops a step")
@@ -158,6 +158,12 @@ class Recipe(BaseRecipe):
         None, gt=0, title="Working pixel size", json_schema_extra={"unit": "um"},
         description="Images are brought to it; omitted, they are taken as they are.",
     )  # fmt: skip
+    loss: Literal["cross-entropy + dice", "dice"] = Field(
+        "cross-entropy + dice", title="Loss", description="Dice is soft, over the whole batch."
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", title="Schedule", description="Of the learning rate, after the warm-up."
+    )
     data: Annotated[FolderData | FieldsData | SurrogateData, Field(discriminator="source")]
     made: Annotated[SurrogateData | MadeData, Field(union_mode="left_to_right")] | None = Field(
         None, title="Made images", description="To train on beside the data; none when omitted."

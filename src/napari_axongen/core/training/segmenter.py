@@ -37,7 +37,7 @@ from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
 from .building import descend_in_parts, recipe_network, run_card, to_device
-from .losses import segmentation_loss
+from .losses import dice_loss, segmentation_loss
 from .parallel import share
 from .planes import plane_at
 from .pools import Mixture, SurrogatePool
@@ -52,7 +52,7 @@ _SHOWN = 4  # held-out images of which a tile is shown
 
 
 class SegmentationTask:
-    """Cross-entropy + Dice on random crops; the shipped weights are their moving average.
+    """The recipe's loss on random crops; the shipped weights are their moving average.
 
     Parameters
     ----------
@@ -113,11 +113,12 @@ class SegmentationTask:
         for group in optimiser.param_groups:
             group["lr"] = self._learning_rate(step)
         network.train()
+        measure = dice_loss if self.recipe.loss == "dice" else segmentation_loss
         loss = descend_in_parts(
             optimiser,
             self.parts,
             (x, classes),
-            lambda crops, truth: segmentation_loss(network(crops), truth),
+            lambda crops, truth: measure(network(crops), truth),
         )
         follow_weights(self.average, network, step, self.recipe.optimisation.average)
         return {"loss": loss}
@@ -138,8 +139,10 @@ class SegmentationTask:
 
     def _learning_rate(self, step: int) -> float:
         setting = self.recipe.optimisation
-        rise = min(1.0, (step + 1) / (setting.warm_up + 1))
-        return setting.learning_rate * rise * (1 + math.cos(math.pi * step / setting.steps)) / 2
+        rate = setting.learning_rate * min(1.0, (step + 1) / (setting.warm_up + 1))
+        if self.recipe.schedule == "constant":
+            return rate
+        return rate * (1 + math.cos(math.pi * step / setting.steps)) / 2
 
     # ------------------------------------------------------------ judging
 
