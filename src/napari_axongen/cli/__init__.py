@@ -14,7 +14,7 @@ import typer
 import napari_axongen
 from napari_axongen.core.parameters import MeasureParameters
 
-from .console import FAILED, Group, each, follow
+from .console import FAILED, Group, each
 from .em_fibres import em_fibres
 from .evaluate import evaluate
 from .generate import generate
@@ -23,6 +23,7 @@ from .models import models
 from .options import with_options
 from .prepare import prepare
 from .segment import segment
+from .train import train
 from .translate import translate
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app.command("generate em-fibres")(em_fibres)
 app.command()(match)
 app.command()(prepare)
 app.command()(segment)
+app.command()(train)
 app.command()(translate)
 
 
@@ -90,21 +92,7 @@ def measure(
         raise typer.Exit(FAILED)
 
 
-# ---------------------------------------------------------------- train, demo
-
-
-@app.command()
-def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe, a .yaml file.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from its checkpoint.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-) -> None:
-    """Train a model from a recipe; a run that was stopped goes on with --resume."""
-    from napari_axongen.core.training import load_recipe, train_steps
-
-    loaded = load_recipe(recipe)
-    typer.echo(follow(train_steps(loaded, out, resume, device), loaded.name))
+# ---------------------------------------------------------------- demo
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,8 +76,10 @@ def follow(steps: events.Steps[T], title: str) -> T:
                 if event.message:
                     bar.update(task, description=f"{title} ({event.message})")
             elif isinstance(event, events.Metrics):
-                note = " ".join(f"{name} {value:.4g}" for name, value in event.values.items())
-                bar.update(task, note=note)
+                bar.update(task, note=_numbers(event.values))
+            elif isinstance(event, events.Validation):
+                best = ", the best so far" if event.best else ""
+                say(f"{title}: step {event.step}: {_numbers(event.values)}{best}")
             elif isinstance(event, events.Notice):
                 say(f"{title}: {event.message}", "yellow" if event.level == "warning" else "")
 
@@ -85,6 +87,10 @@ def follow(steps: events.Steps[T], title: str) -> T:
             return events.run(steps, show)
         finally:
             steps.close()
+
+
+def _numbers(values: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def each(paths: Sequence[Path], work: Callable[[Path], None]) -> int:

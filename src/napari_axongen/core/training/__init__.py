@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .loop import train_steps
+from .parallel import PartedError
 from .recipe import AnyRecipe, DiffusionRecipe, Recipe, TranslationRecipe, load_recipe
 
 __all__ = [
     "AnyRecipe",
     "DiffusionRecipe",
+    "PartedError",
     "Recipe",
     "TranslationRecipe",
     "load_recipe",

@@ -106,27 +106,28 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
         raise InputError(f"{out} must be one folder that all processes of the run see.")
     last = recipe.optimisation.steps
     device = next(next(iter(task.modules.values())).parameters()).device
-    others_wait = True  # for a word from the first process
+    first, busy = run.step, 0.0
     try:
-        if run.step:
-            yield Notice(f"Going on from step {run.step} of {last}.")
         if run.over and run.model.exists():
             yield Notice(f"{run.model} is finished; nothing is left to do.")
             return run.model
-        first, busy = run.step, 0.0
-        while others_wait := bool(parallel.as_first(not run.over)):
+        if run.step:
+            yield Notice(f"Going on from step {run.step} of {last}.")
+        while parallel.as_first(not run.over):
             began = time.monotonic()
             losses, events = _step(task, recipe, run.step)
-            run.took(losses)
             if parallel.rank() > 0:
+                run.step += 1  # the first process does all the rest
                 continue
-            events.append(Metrics(run.step, losses))
-            if run.step % recipe.validate_every == 0 or run.step == last:
-                events += _validate(task, run, losses)
-            busy += time.monotonic() - began
-            pace = f"{(run.step - first) / busy:.2g} steps/s{memory.used(device)}"
-            yield from [*events, Progress(run.step, last, pace)]
-            yield from run.keep()
+            with parallel.leading():
+                run.took(losses)
+                events.append(Metrics(run.step, losses))
+                if run.step % recipe.validate_every == 0 or run.step == last:
+                    events += _validate(task, run, losses)
+                busy += time.monotonic() - began
+                pace = f"{(run.step - first) / busy:.2g} steps/s{memory.used(device)}"
+                yield from [*events, Progress(run.step, last, pace)]
+                yield from run.keep()
         if parallel.rank() == 0:
             if run.lost_patience:
                 yield Notice(_impatient(run))
@@ -134,8 +135,6 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
             run.finish()
     except GeneratorExit:
         run.leave()
-        if others_wait:
-            parallel.as_first(False)
         raise
     return run.model
 

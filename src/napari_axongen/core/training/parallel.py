@@ -129,6 +129,17 @@ def as_first(value: int) -> int:
     return int(said.item())
 
 
+@contextlib.contextmanager
+def leading() -> Iterator[None]:
+    """What the first process does while the others wait: if it fails or is stopped, they end."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(PartedError):
+            as_first(False)
+        raise
+
+
 def _average(tensors: list[Tensor]) -> None:
     if count() == 1 or not tensors:
         return
