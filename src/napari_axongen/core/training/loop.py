@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_axongen.core.device import choose_device
+from napari_axongen.core.device import Device, choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Event, Metrics, Notice, Progress, Samples, Steps, Validation
 from napari_axongen.core.events import run as run_steps
@@ -216,21 +216,29 @@ def train_steps(
 
 
 def _train_steps(recipe: AnyRecipe, out: Path, resume: bool, device: str) -> Steps[Path]:
+    chosen = choose_device(device)
+    others = f", {parallel.count()} processes together" if parallel.count() > 1 else ""
+    yield Notice(f"Training {recipe.name} on {chosen.reason}{others}.")
+    return (yield from train(make_task(recipe, chosen), recipe, out, resume))
+
+
+def make_task(recipe: AnyRecipe, device: Device) -> Task:
+    """The task that a recipe describes, with its data read.
+
+    Raises
+    ------
+    InputError
+        The recipe cannot be trained: no such network, start or data, or they do not fit.
+    """
     from .classic import ClassicTask  # a task knows the loop, not the loop its tasks
     from .denoiser import DiffusionTask
     from .segmenter import SegmentationTask
     from .translator import TranslationTask
 
-    chosen = choose_device(device)
-    others = f", {parallel.count()} processes together" if parallel.count() > 1 else ""
-    yield Notice(f"Training {recipe.name} on {chosen.reason}{others}.")
-    task: Task
     if isinstance(recipe, Recipe):
-        task = SegmentationTask(recipe, chosen)
-    elif isinstance(recipe, DiffusionRecipe):
-        task = DiffusionTask(recipe, chosen)
-    elif recipe.network.get("name") == "classic":
-        task = ClassicTask(recipe, chosen)
-    else:
-        task = TranslationTask(recipe, chosen)
-    return (yield from train(task, recipe, out, resume))
+        return SegmentationTask(recipe, device)
+    if isinstance(recipe, DiffusionRecipe):
+        return DiffusionTask(recipe, device)
+    if recipe.network.get("name") == "classic":
+        return ClassicTask(recipe, device)
+    return TranslationTask(recipe, device)
