@@ -19,6 +19,7 @@ from napari_axongen.core.datasets.fluorescence import (
 )
 from napari_axongen.core.datasets.sources import make_surrogates
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.image import SPARSE
 from napari_axongen.core.training.losses import segmentation_loss
 from napari_axongen.core.training.planes import Plane
 from napari_axongen.core.training.pools import Mixture, SurrogatePool
@@ -161,7 +162,7 @@ def test_the_tile_that_is_shown_has_something_in_it() -> None:
     window = fullest_window(image.classes, 96)
     assert image.classes[window].shape == (96, 96)
     assert np.mean(image.classes[window] == 1) > np.mean(image.classes == 1)
-    tile = Tile(image, fullest_window(image.classes))
+    tile = Tile(image, fullest_window(image.classes), SPARSE)
     tile.see(image.classes)
     _, truth, found = tile.pictures(AXON_CLASSES)
     np.testing.assert_array_equal(truth, found)

@@ -16,11 +16,30 @@ AXES = frozenset({"YX", "ZYX", "TYX", "TZYX", "YXC", "ZYXC", "TYXC", "TZYXC"})
 PIXEL_SIZE_RANGE = (1e-5, 1000.0)
 """Pixel sizes that a microscope can have, in um: beyond it the unit was mistaken."""
 
-USUAL = (1.0, 99.0)
-"""Percentiles that are mapped to 0 and 1 in electron micrographs, which are full of tissue."""
 
-SPARSE = (1.0, 99.8)
-"""Those of fluorescence images, where the few bright pixels are what matters."""
+@dataclass(frozen=True)
+class Greys:
+    """Which grey values of a plane are mapped to 0 and 1, and how those between.
+
+    Attributes
+    ----------
+    low, high
+        Percentiles.
+    power
+        Of the values between.
+    """
+
+    low: float = 1.0
+    high: float = 99.0
+    power: float = 1.0
+
+
+USUAL = Greys()
+"""Of electron micrographs, which are full of tissue."""
+
+SPARSE = Greys(1.0, 99.99, 0.5)
+"""Of fluorescence images: bright spots are few, and photons are counted, so that the noise of the
+square root is the same everywhere (Anscombe 1948)."""
 
 _LUMA = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)  # Rec. 709, as skimage.color.rgb2gray
 _SAMPLE = 1 << 20  # pixels that are enough to know an image's percentiles
@@ -165,13 +184,22 @@ def check_pixel_size(pixel_size: float | None, name: str = "image") -> float | N
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """Grey values that are mapped to 0 and 1: one pair for a whole plane, so tiles agree."""
+    """Grey values that are mapped to 0 and 1: one pair for a whole plane, so tiles agree.
+
+    Attributes
+    ----------
+    low, high
+        Grey values.
+    power
+        To which what is mapped is raised, keeping its sign.
+    """
 
     low: float
     high: float
+    power: float = 1.0
 
     def normalise(self, grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Map ``low..high`` to ``0..1`` linearly, unclipped to -0.5..1.5; NaN becomes 0.5.
+        """Map ``low..high`` to ``0..1``, unclipped to -0.5..1.5; NaN becomes 0.5.
 
         A constant plane maps to 0.5.
         """
@@ -180,14 +208,14 @@ class IntensityRange:
             return np.full_like(grey, 0.5)
         out = (grey - np.float32(self.low)) / np.float32(span)
         np.clip(out, -0.5, 1.5, out=out)
+        if self.power != 1:
+            out = np.sign(out) * np.abs(out) ** np.float32(self.power)
         out[np.isnan(out)] = 0.5
         return out
 
 
-def intensity_range(
-    image: Image, plane: tuple[int, ...], percentiles: tuple[float, float] = USUAL
-) -> IntensityRange:
-    """Percentiles of a plane: the 1st and the 99th, if no others are asked for.
+def intensity_range(image: Image, plane: tuple[int, ...], greys: Greys = USUAL) -> IntensityRange:
+    """Grey values at percentiles of a plane: the 1st and the 99th, if no others are asked for.
 
     Taken from every k-th row and column (about a million pixels, the same ones at every call), so
     that a lazy array of any size costs little memory.
@@ -203,17 +231,17 @@ def intensity_range(
     values = values[np.isfinite(values)]
     if values.size == 0:
         raise InputError(f"{image.name} holds no finite value; there is nothing to see in it.")
-    low, high = np.percentile(values, percentiles)
+    low, high = np.percentile(values, (greys.low, greys.high))
     if high <= low:  # a few bright pixels on a flat ground
         low, high = values.min(), values.max()
-    return IntensityRange(float(low), float(high))
+    return IntensityRange(float(low), float(high), greys.power)
 
 
 def normalised(
-    image: Image, plane: tuple[int, ...], percentiles: tuple[float, float] = USUAL
+    image: Image, plane: tuple[int, ...], greys: Greys = USUAL
 ) -> Callable[[slice, slice], npt.NDArray[np.float32]]:
     """Reader of windows of a plane (rows, columns), on the plane's own `intensity_range`."""
-    grey = intensity_range(image, plane, percentiles)
+    grey = intensity_range(image, plane, greys)
     return lambda rows, columns: grey.normalise(image.read(plane, rows, columns))
 
 

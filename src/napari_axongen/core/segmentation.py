@@ -15,7 +15,7 @@ from .classes import FIBRE_CLASSES
 from .device import Device, choose_device
 from .events import Notice, Partial, Steps, counted
 from .files import AXON, BACKGROUND, MYELIN
-from .image import USUAL, Image, check_pixel_size, normalised
+from .image import USUAL, Greys, Image, check_pixel_size, normalised
 from .matching import Match, match_model
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY, SegmentParameters
@@ -110,7 +110,7 @@ def predict_plane(
     *,
     scale: float,
     classes: int = len(FIBRE_CLASSES),
-    percentiles: tuple[float, float] = USUAL,
+    greys: Greys = USUAL,
     device: Device | None = None,
     memory: int = DEFAULT_MEMORY,
     tile: int | None = None,
@@ -122,7 +122,7 @@ def predict_plane(
     ----------
     classes
         How many the network knows, with the background.
-    percentiles
+    greys
         As of `image.intensity_range`.
     out
         To write to, instead of a new array.
@@ -141,7 +141,7 @@ def predict_plane(
 
     yield from predict(
         network,
-        normalised(image, plane, percentiles),
+        normalised(image, plane, greys),
         write,
         image.plane_shape,
         scale=scale,
@@ -153,7 +153,9 @@ def predict_plane(
     return result
 
 
-def segment_steps(image: Image, parameters: SegmentParameters | None = None) -> Steps[Segmentation]:
+def segment_steps(
+    image: Image, parameters: SegmentParameters | None = None, device: Device | None = None
+) -> Steps[Segmentation]:
     """Segment an image, plane by plane.
 
     Parameters
@@ -162,6 +164,8 @@ def segment_steps(image: Image, parameters: SegmentParameters | None = None) -> 
         A micrograph, or a stack of them.
     parameters
         Defaults when omitted. A pixel size here overrules that of the image.
+    device
+        Where to compute; omitted, as the parameters say.
 
     Yields
     ------
@@ -175,7 +179,7 @@ def segment_steps(image: Image, parameters: SegmentParameters | None = None) -> 
     """
     parameters = parameters or SegmentParameters()
     pixel_size = check_pixel_size(parameters.pixel_size or image.pixel_size, image.name)
-    device = choose_device(parameters.device)
+    device = device or choose_device(parameters.device)
     yield Notice(f"Computing on {device.reason}.")
     match = yield from match_model(
         image, parameters.model, pixel_size, parameters.axon_diameter, device

@@ -15,7 +15,7 @@ from napari_axongen.core.datasets import LabelledImage, data_folder, load_datase
 from napari_axongen.core.datasets.augment import Augmentation, vary_greys
 from napari_axongen.core.datasets.scaling import rescale, scale_to
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.image import USUAL, intensity_range
+from napari_axongen.core.image import USUAL, Greys, intensity_range
 
 if TYPE_CHECKING:
     from .recipe import Animals
@@ -84,10 +84,10 @@ def load_planes(animals: Animals, axon_diameter: float) -> Planes:
     )
 
 
-def plane_at(image: LabelledImage, scale: float, percentiles: tuple[float, float] = USUAL) -> Plane:
+def plane_at(image: LabelledImage, scale: float, greys: Greys = USUAL) -> Plane:
     """An image at a scale, on its own range of grey values."""
     scaled = rescale(image, scale)
-    values = intensity_range(image.image, (), percentiles).normalise(scaled.image.read(()))
+    values = intensity_range(image.image, (), greys).normalise(scaled.image.read(()))
     return Plane(torch.from_numpy(values), torch.from_numpy(scaled.classes.astype(np.float32)))
 
 

@@ -79,7 +79,7 @@ class SegmentationTask:
             )
         }
         self.parts = 1
-        self.percentiles = SPARSE if recipe.contrast == "fluorescence" else USUAL
+        self.greys = SPARSE if recipe.contrast == "fluorescence" else USUAL
         train, self.held_out = _load(recipe)
         pool, made = None, []
         for source in (recipe.data, recipe.made):
@@ -88,7 +88,7 @@ class SegmentationTask:
             elif source is recipe.made and source is not None:
                 made = make_micrographs(_of_em(recipe), **source.model_dump(exclude={"source"}))
         planes = [
-            plane_at(image, scale_to(image, recipe.pixel_size), self.percentiles)
+            plane_at(image, scale_to(image, recipe.pixel_size), self.greys)
             for image in (*train, *made)
         ]
         self.images = len(planes) + (0 if pool is None else pool.data.count)
@@ -98,7 +98,9 @@ class SegmentationTask:
             index = FIBRE_CLASSES.index("axon")
             masks = (plane.classes.numpy() == index for plane in planes)
             self.axon_diameter = round(median_axon_diameter(masks), 2)
-        self._tiles = [Tile(image, fullest_window(image.classes)) for image in self.held_out]
+        self._tiles = [
+            Tile(image, fullest_window(image.classes), self.greys) for image in self.held_out
+        ]
 
     @property
     def _of_fibres(self) -> bool:
@@ -188,7 +190,7 @@ class SegmentationTask:
                 (),
                 scale=scale_to(image, self.recipe.pixel_size),
                 classes=len(self.recipe.classes),
-                percentiles=self.percentiles,
+                greys=self.greys,
                 device=self.device,
             )
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_axongen.core.classes import IGNORED
 from napari_axongen.core.datasets.labelled import LabelledImage
-from napari_axongen.core.image import intensity_range
+from napari_axongen.core.image import Greys, intensity_range
 
 SIDE = 160
 """Rows and columns of a tile, in pixels of the image, at most."""
@@ -51,6 +51,7 @@ class Tile:
 
     image: LabelledImage
     window: Window
+    greys: Greys
     found: npt.NDArray[np.uint8] | None = field(default=None)
 
     def see(self, classes: npt.NDArray[np.uint8]) -> None:
@@ -59,7 +60,7 @@ class Tile:
 
     def pictures(self, classes: Sequence[str]) -> npt.NDArray[np.uint8]:
         """Image, truth and what was found: uint8 (3, `SIDE`, `SIDE`, 3), filled up with black."""
-        grey = intensity_range(self.image.image, ()).normalise(
+        grey = intensity_range(self.image.image, (), self.greys).normalise(
             self.image.image.read((), *self.window)
         )
         plain = np.repeat(np.clip(grey, 0, 1)[..., None] * 255, 3, axis=-1)
