@@ -158,7 +158,7 @@ class Recipe(BaseRecipe):
         None, gt=0, title="Working pixel size", json_schema_extra={"unit": "um"},
         description="Images are brought to it; omitted, they are taken as they are.",
     )  # fmt: skip
-    loss: Literal["cross-entropy + dice", "dice"] = Field(
+    loss: Literal["cross-entropy + dice", "cross-entropy", "dice"] = Field(
         "cross-entropy + dice", title="Loss", description="Dice is soft, over the whole batch."
     )
     schedule: Literal["cosine", "constant"] = Field(

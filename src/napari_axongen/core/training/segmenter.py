@@ -37,7 +37,7 @@ from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
 from .building import descend_in_parts, recipe_network, run_card, to_device
-from .losses import dice_loss, segmentation_loss
+from .losses import LOSSES
 from .parallel import share
 from .planes import plane_at
 from .pools import Mixture, SurrogatePool
@@ -115,7 +115,7 @@ class SegmentationTask:
         for group in optimiser.param_groups:
             group["lr"] = self._learning_rate(step)
         network.train()
-        measure = dice_loss if self.recipe.loss == "dice" else segmentation_loss
+        measure = LOSSES[self.recipe.loss]
         loss = descend_in_parts(
             optimiser,
             self.parts,
