@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_axongen.core.classes import FIBRE_CLASSES, FLUORESCENCE_CLASSES
-from napari_axongen.core.datasets.augment import Augmentation
+from napari_axongen.core.datasets.augmentation import Augmentation
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import NAME_PATTERN, Microscope
 from napari_axongen.core.parameters import GUIDANCE, STEPS, variety_field
