@@ -16,10 +16,11 @@ from napari_axongen.core.datasets.fluorescence import (
     box_classes,
     load_fluorescence,
     path_classes,
+    visible_classes,
 )
 from napari_axongen.core.datasets.sources import make_surrogates
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.image import SPARSE
+from napari_axongen.core.image import SPARSE, Image
 from napari_axongen.core.training.losses import segmentation_loss
 from napari_axongen.core.training.planes import Plane
 from napari_axongen.core.training.pools import Mixture, SurrogatePool
@@ -55,6 +56,20 @@ def test_a_bouton_is_the_brightest_spot_of_its_box() -> None:
     assert len(rows) == 29  # pixels of a disc of radius 3
     assert (classes[10:22, 12:26] != 0).all()
     assert (classes != 0).sum() == 12 * 14
+
+
+def test_what_hardly_stands_out_is_not_known_and_what_does_not_is_background() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((96, 96), int)
+    grey = np.full(labels.shape, 100.0)
+    for number, (row, height) in enumerate([(12, 60), (36, 12), (60, 1), (84, 60)], 1):
+        labels[row - 2 : row + 3, 4:92] = number
+        grey[labels == number] += height
+    image = Image(rng.poisson(grey).astype(np.uint16), "YX")
+    # the noise is 10: heights are 6, 1.2, 0.1 and 6 of it
+    classes = visible_classes(image, labels, 2.0)
+    assert [classes[row, 40] for row in (12, 36, 60, 84)] == [1, IGNORED, 0, 1]
+    assert (classes[labels == 0] == 0).all()
 
 
 def _two_photon(root: Path) -> Path:

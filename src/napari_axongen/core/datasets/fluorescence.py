@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from napari_axongen.core.classes import AXON_CLASSES, IGNORED
 from napari_axongen.core.detection import Boxes, read_boxes
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import read_image
-from napari_axongen.core.image import Image
+from napari_axongen.core.image import SPARSE, Image, intensity_range
 
 from .labelled import LabelledImage
 from .layouts import find_pairs
@@ -29,6 +30,8 @@ FAINT = 6.0
 BOUTON_RADIUS = 3.0
 """Radius, px, of the disc that stands for a bouton of which only a box is known."""
 
+_AROUND = 8.0  # px: standard deviation of what counts as the surroundings of an object
+_DEVIATION = 1.4826  # standard deviation of a normal distribution, of its median absolute one
 _BOX_BLUR = 1.5  # px: the bouton is the brightest spot of its box, not its brightest pixel
 _VOLUME, _LABELS = "volume_", "labels_"
 _SLICE_CLASSES = np.array([IGNORED, 0, 1, 0, IGNORED], dtype=np.uint8)
@@ -109,6 +112,39 @@ def _slices(root: Path) -> Iterator[LabelledImage]:
 
 
 # ---------------------------------------------------------------- truths
+
+
+def visible_classes(
+    image: Image, labels: npt.NDArray[np.integer[Any]], least: float
+) -> npt.NDArray[np.uint8]:
+    """Classes of an image in which more is known than a person would see.
+
+    A person marks what stands out. Of the truth of a surrogate, axons and boutons that hardly do
+    are therefore left out: what is dimmer than `least` is `IGNORED`, what has less than half of
+    that counts as background.
+
+    Parameters
+    ----------
+    image
+        One plane.
+    labels
+        (H, W): 0 background, else one number for each branch or bouton.
+    least
+        By how many standard deviations of the noise an object is brighter, on average, than its
+        surroundings, both of the square root of the grey values (`core.image.SPARSE`), where the
+        noise is the same everywhere.
+    """
+    grey = intensity_range(image, (), SPARSE).normalise(image.read(()))
+    free = labels == 0
+    weight = ndimage.gaussian_filter(free.astype(np.float32), _AROUND)
+    around = ndimage.gaussian_filter(grey * free, _AROUND) / np.maximum(weight, 1e-3)
+    steps = np.diff(grey, axis=1)[free[:, 1:] & free[:, :-1]]
+    noise = _DEVIATION * np.median(np.abs(steps)) / np.sqrt(2) if steps.size else 0.0
+    numbers = np.arange(1, int(labels.max(initial=0)) + 1)
+    contrast = np.asarray(ndimage.mean(grey - around, labels, numbers)) / max(noise, 1e-6)
+    kinds = np.select([contrast >= least, contrast >= least / 2], [1, IGNORED], 0)
+    by_number = np.concatenate([[0], kinds]).astype(np.uint8)
+    return np.asarray(by_number[labels])
 
 
 def path_classes(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from napari_axongen.core.classes import AXON_CLASSES, FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
@@ -15,7 +16,7 @@ from napari_axongen.core.events import run
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.store import load_card
 
-from .fluorescence import load_fluorescence
+from .fluorescence import load_fluorescence, visible_classes
 from .labelled import LabelledImage, class_indices
 from .layouts import find_bids, find_pairs
 
@@ -104,6 +105,7 @@ def make_surrogates(
     seed: int,
     classes: Sequence[str],
     first: int = 0,
+    visible: float = 0.0,
 ) -> list[LabelledImage]:
     """Make surrogate two-photon images; image k is "animal" ``sub-k``.
 
@@ -115,20 +117,25 @@ def make_surrogates(
         Images ``first`` to ``first + count - 1`` of the seed.
     classes
         `classes.AXON_CLASSES`, or `classes.BOUTON_CLASSES`.
+    visible
+        How much an object must stand out: see `fluorescence.visible_classes`; 0: all count.
     """
     from napari_axongen.core.surrogate.generator import generate_steps  # loads numba
     from napari_axongen.core.surrogate.presets import load_parameters
 
     made = run(generate_steps(load_parameters(parameters), count, seed, first, "cpu"))
-    masks = made.axon_masks if tuple(classes) == AXON_CLASSES else made.bouton_masks
-    return [
-        LabelledImage(
-            Image(image, "YX", None, f"surrogate {first + index}"),
-            (mask > 0).astype(np.uint8),
-            f"sub-{first + index}",
+    if tuple(classes) == AXON_CLASSES:
+        labels = list(made.branch_labels)
+    else:
+        labels = [ndimage.label(mask)[0] for mask in made.bouton_masks]
+    found = []
+    for index, (values, objects) in enumerate(zip(made.images, labels, strict=True), first):
+        image = Image(values, "YX", None, f"surrogate {index}")
+        truth = (
+            visible_classes(image, objects, visible) if visible else (objects > 0).astype(np.uint8)
         )
-        for index, (image, mask) in enumerate(zip(made.images, masks, strict=True))
-    ]
+        found.append(LabelledImage(image, truth, f"sub-{index}"))
+    return found
 
 
 def make_fields(

@@ -17,6 +17,7 @@ from .planes import Plane, plane_at
 from .recipe import SurrogateData
 
 _KEPT = 1 << 29  # bytes of surrogates that are kept to be drawn from again
+_BYTES = 8  # that are kept of a pixel: grey value and class
 
 
 class SurrogatePool:
@@ -35,17 +36,31 @@ class SurrogatePool:
         self.parameters = load_parameters(data.parameters)
         self.votes = np.full(data.count, math.sqrt(self.parameters.width * self.parameters.height))
         self._kept: OrderedDict[int, Plane] = OrderedDict()
-        self._room = max(1, _KEPT // (8 * self.parameters.width * self.parameters.height))
+        self.size = _BYTES * self.parameters.width * self.parameters.height
+        self._room = max(1, _KEPT // self.size)
 
     def __getitem__(self, index: int) -> Plane:
         plane = self._kept.pop(index, None)
         if plane is None:
-            (image,) = make_surrogates(self.parameters, 1, self.data.seed, self.classes, index)
+            (image,) = make_surrogates(
+                self.parameters, 1, self.data.seed, self.classes, index, self.data.visible
+            )
             plane = plane_at(image, 1.0, SPARSE)
         self._kept[index] = plane
         if len(self._kept) > self._room:
             self._kept.popitem(last=False)
         return plane
+
+    def made(self, draws: float) -> float:
+        """How many images so many draws make: one that is no longer kept is made again."""
+        count, room = self.data.count, self._room
+        full = math.inf if room >= count else -count * math.log1p(-room / count)
+        early = min(draws, full)
+        return -count * math.expm1(-early / count) + (draws - early) * (1 - room / count)
+
+    def kept(self, draws: float) -> int:
+        """Bytes of the images that are kept after so many draws."""
+        return self.size * round(min(self.made(draws), self._room))
 
 
 class Mixture:
@@ -81,6 +96,11 @@ class Mixture:
             votes[:real] *= (1 - share) / votes[:real].sum()
             votes[real:] *= share / votes[real:].sum()
         self._chances: npt.NDArray[np.float64] = votes / votes.sum()
+
+    @property
+    def pool_share(self) -> float:
+        """Part of the draws that gives a surrogate."""
+        return float(self._chances[len(self.planes) :].sum())
 
     def draw(self, rng: np.random.Generator) -> Plane:
         """One of them."""

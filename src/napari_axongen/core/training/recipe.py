@@ -72,6 +72,14 @@ class SurrogateData(_Section):
     held_out: int = Field(
         8, ge=0, title="Held out", description="Further images, to validate on; as main data only."
     )
+    visible: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Visible",
+        description="Contrast to noise from which an axon or bouton counts, as a person would see "
+        "it; 0: all do.",
+    )
     seed: int = Field(0, ge=0, title="Seed")
 
 

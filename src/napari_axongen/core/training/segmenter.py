@@ -263,7 +263,7 @@ def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
     if isinstance(data, SurrogateData):
         following = data.count  # images that are not trained on
         held_out = make_surrogates(
-            data.parameters, data.held_out, data.seed, recipe.classes, following
+            data.parameters, data.held_out, data.seed, recipe.classes, following, data.visible
         )
         return [], held_out
     images = make_fields(_of_em(recipe), data.count, data.side, data.seed)
