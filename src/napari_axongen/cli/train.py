@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from .console import FAILED, follow, say
+from .console import FAILED, INTERRUPTED, complain, follow, say
 
 if TYPE_CHECKING:
     from napari_axongen.core.events import Steps
@@ -52,18 +53,22 @@ def train(
 
     loaded = load_recipe(recipe)
     steps = _stoppable(train_steps(loaded, out, resume, device))
-    if int(os.environ.get("RANK", 0)) == 0:
+    if _leads():
         typer.echo(follow(steps, loaded.name))
         return
-    try:  # the first process of several speaks for all
+    try:
         run(steps)
     except PartedError as error:
         raise typer.Exit(FAILED) from error
 
 
+def _leads() -> bool:
+    """Whether this process speaks: of several that train together the first does."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def _start(devices: int, arguments: list[str], resume: bool) -> None:
     """Start processes of this command that train together, and wait for them."""
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # they say themselves what goes wrong
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -72,12 +77,18 @@ def _start(devices: int, arguments: list[str], resume: bool) -> None:
 
     command = ["-m", "napari_axongen.cli", "train", *arguments, *["--resume"] * resume]
     options = parse_args(["--standalone", f"--nproc-per-node={devices}", *command])
+    logging.disable(logging.ERROR)  # the processes say themselves what goes wrong
     try:
         run_processes(options)
     except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        if failure.exitcode < 0:  # it could not say so itself
+            complain(f"Process {number} was ended by {failure.signal_name()}; see --resume.")
         raise typer.Exit(FAILED) from error
     except SignalException as error:
-        raise KeyboardInterrupt from error
+        raise typer.Exit(INTERRUPTED) from error
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _stoppable(steps: Steps[T]) -> Steps[T]:
@@ -91,7 +102,8 @@ def _stoppable(steps: Steps[T]) -> Steps[T]:
         if caught:
             raise KeyboardInterrupt
         caught.append(number)
-        say("Stopping after this step; a second time stops at once.", "yellow")
+        if _leads():
+            say("Stopping after this step; a second time stops at once.", "yellow")
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before: list[Any] = [signal.signal(number, note) for number in signals]
