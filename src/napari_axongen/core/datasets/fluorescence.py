@@ -140,11 +140,12 @@ def visible_classes(
     around = ndimage.gaussian_filter(grey * free, _AROUND) / np.maximum(weight, 1e-3)
     steps = np.diff(grey, axis=1)[free[:, 1:] & free[:, :-1]]
     noise = _DEVIATION * np.median(np.abs(steps)) / np.sqrt(2) if steps.size else 0.0
-    numbers = np.arange(1, int(labels.max(initial=0)) + 1)
-    contrast = np.asarray(ndimage.mean(grey - around, labels, numbers)) / max(noise, 1e-6)
-    kinds = np.select([contrast >= least, contrast >= least / 2], [1, IGNORED], 0)
-    by_number = np.concatenate([[0], kinds]).astype(np.uint8)
-    return np.asarray(by_number[labels])
+    size = np.bincount(labels.ravel())
+    total = np.bincount(labels.ravel(), (grey - around).ravel())
+    contrast = total / np.maximum(size, 1) / max(noise, 1e-6)
+    by_number = np.select([contrast >= least, contrast >= least / 2], [1, IGNORED], 0)
+    by_number[0] = 0
+    return np.asarray(by_number.astype(np.uint8)[labels])
 
 
 def path_classes(
