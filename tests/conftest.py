@@ -44,21 +44,62 @@ def _no_trace(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ[name] = str(home / name.lower())
 
 
+def _only_segmenters_of_micrographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Leave these of the shipped models; return the folder for others."""
+    from napari_axongen.core.models import store
+
+    folder, shipped = tmp_path / "models", tmp_path / "shipped"
+    monkeypatch.setenv("AXONGEN_MODELS", str(folder))
+    shipped.mkdir()
+    for path in store.SHIPPED_FOLDER.glob("axon-myelin-*.safetensors"):
+        shutil.copy(path, shipped)
+    monkeypatch.setattr(store, "SHIPPED_FOLDER", shipped)
+    return folder
+
+
+@pytest.fixture
+def glow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Models glow-axon and glow-bouton: what is bright is an axon, what is brightest a bouton.
+
+    They average over 5 pixels. The thresholds of their cards are 0.5 and 0.6.
+    """
+    import torch
+
+    from napari_axongen.core.models import Card, save_model
+    from napari_axongen.core.networks import build
+
+    folder = _only_segmenters_of_micrographs(tmp_path, monkeypatch)
+    network = {"name": "unet", "channels": [1], "out_channels": 2}
+    files = {}
+    for kind, brightness, threshold in (("axon", 0.39, 0.5), ("bouton", 0.8, 0.6)):
+        name = f"glow-{kind}"
+        made = cast("Any", build(network)).eval()
+        with torch.no_grad():
+            for convolution in (made.encoder[0][0], made.encoder[0][3]):
+                convolution.weight.fill_(1 / 9)
+            made.head.weight[:, 0, 0, 0] = torch.tensor([0.0, 40.0])
+            made.head.bias[:] = torch.tensor([0.0, -40 * brightness])
+        card = Card(
+            name=name,
+            contrast="fluorescence",
+            network=network,
+            classes=["background", kind],
+            threshold=threshold,
+        )
+        files[name] = folder / f"{name}.safetensors"
+        save_model(files[name], made, card)
+    return files
+
+
 @pytest.fixture
 def translators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Two small translators with random weights, tem-to-sem and sem-to-tem, as the only ones."""
     import torch
 
-    from napari_axongen.core.models import Card, save_model, store
+    from napari_axongen.core.models import Card, save_model
     from napari_axongen.core.networks import build
 
-    folder = tmp_path / "models"
-    monkeypatch.setenv("AXONGEN_MODELS", str(folder))
-    shipped = tmp_path / "shipped"  # the shipped segmenters alone
-    shipped.mkdir()
-    for path in store.SHIPPED_FOLDER.glob("axon-myelin-*.safetensors"):
-        shutil.copy(path, shipped)
-    monkeypatch.setattr(store, "SHIPPED_FOLDER", shipped)
+    folder = _only_segmenters_of_micrographs(tmp_path, monkeypatch)
     network = {"name": "translator", "channels": [8, 12]}
     files = {}
     for source, target, diameter in (("TEM", "SEM", 28), ("SEM", "TEM", 40)):

@@ -14,6 +14,7 @@ from .core.image import Image, check_pixel_size
 from .core.parameters import SegmentParameters, TranslateParameters
 
 if TYPE_CHECKING:
+    from .core.fluorescence import FluorescenceSegmentation
     from .core.morphometry import Morphometry
     from .core.segmentation import Segmentation
     from .core.surrogate.matching import MatchResult
@@ -139,8 +140,8 @@ def segment(
     *,
     on_event: Callable[[Event], None] | None = None,
     **parameters: Any,
-) -> Segmentation:
-    """Find axons and myelin in an electron micrograph.
+) -> Segmentation | FluorescenceSegmentation:
+    """Find axons and myelin in an electron micrograph, axons and boutons in a fluorescence image.
 
     Parameters
     ----------
@@ -154,11 +155,13 @@ def segment(
     on_event
         Called with each `core.events` event: progress and notices.
     **parameters
-        Further fields of `core.parameters.SegmentParameters`.
+        Further fields of `core.parameters.SegmentParameters`; ``contrast`` where it is not found.
 
     Returns
     -------
-    Its ``classes()`` are uint8: 0 background, 127 myelin, 255 axon.
+    Of a micrograph, its ``classes()`` are uint8: 0 background, 127 myelin, 255 axon. Of a
+    fluorescence image, its ``objects()`` are axons and boutons as labels, centrelines, and a table
+    of boutons.
 
     Raises
     ------
@@ -366,5 +369,10 @@ def _image(image: Any, pixel_size: float | None) -> Image:
 
 def _mask(mask: Any, pixel_size: float | None) -> Image:
     if hasattr(mask, "probabilities"):
+        if not hasattr(mask, "classes"):
+            raise InputError(
+                "This is a segmentation of a fluorescence image; pass one of an electron "
+                "micrograph, which has myelin."
+            )
         mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")
     return _image(mask, pixel_size)

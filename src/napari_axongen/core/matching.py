@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
+from .classes import FIBRE_CLASSES
 from .device import Device
 from .errors import InputError
 from .events import Notice, Progress, Steps, run
@@ -24,6 +25,7 @@ from .image import Image, IntensityRange, intensity_range
 from .models.card import Card
 from .models.store import available, load_network
 from .networks import TileExactNetwork, fold_batch_norm
+from .parameters import Contrast
 from .tiling import predict
 
 SCALES = tuple(float(2**exponent) for exponent in np.arange(-4, 1.51, 0.5))
@@ -72,8 +74,9 @@ def match_model(
     pixel_size: float | None,
     axon_diameter: float | None,
     device: Device,
+    contrast: Contrast = "auto",
 ) -> Steps[Match]:
-    """Choose the model and the scale.
+    """Choose the model of electron micrographs and the scale.
 
     Parameters
     ----------
@@ -87,6 +90,8 @@ def match_model(
         Median axon diameter in pixels, when the user knows it: it overrules the pixel size.
     device
         Where to compute.
+    contrast
+        Of the models that ``auto`` chooses from: ``TEM``, ``SEM``, or ``auto`` for both.
 
     Yields
     ------
@@ -100,10 +105,12 @@ def match_model(
     """
     names = [model]
     if model == "auto":
-        names = [card.name for card in available() if card.task == "segmentation"]
+        names = [card.name for card in available() if _knows(card, contrast)]
     if not names:
+        kind = "electron micrographs" if contrast == "auto" else contrast
         raise InputError(
-            "No segmentation model is installed; import one with 'axongen models import'."
+            f"No segmentation model of {kind} is installed; import one with 'axongen models "
+            "import'."
         )
     planes = list(image.plane_indices())
     view = _View(image, planes[len(planes) // 2])
@@ -184,6 +191,12 @@ class _View:
         run(steps)
         found = result[-1]
         return plausibility(found), median_axon_diameter([found.argmax(0) == _AXON])
+
+
+def _knows(card: Card, contrast: Contrast) -> bool:
+    """Whether a model segments micrographs of a contrast."""
+    fibres = card.task == "segmentation" and tuple(card.classes) == FIBRE_CLASSES
+    return fibres and (contrast == "auto" or card.contrast in (contrast, None))
 
 
 def _match(

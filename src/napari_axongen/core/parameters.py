@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .image import PIXEL_SIZE_RANGE, check_pixel_size
 
 Method: TypeAlias = Literal["cgan", "ddpm", "sdedit", "ddib", "generate"]
+Contrast: TypeAlias = Literal["auto", "TEM", "SEM", "fluorescence"]
 
 DEFAULT_MEMORY = 512
 """Megabytes that one network call may take."""
@@ -68,6 +69,17 @@ def _smallest_axon(default: float) -> Any:
     )
 
 
+def _found_from(title: str, what: str) -> Any:
+    return Field(
+        None,
+        ge=0.01,
+        le=1,
+        title=title,
+        description=f"Of fluorescence: probability from which something is taken for {what}; "
+        "empty: as the model's card says.",
+    )
+
+
 class SegmentParameters(BaseModel):
     """Parameters of `segment`: form, command line and recipe are made from them."""
 
@@ -77,6 +89,11 @@ class SegmentParameters(BaseModel):
         "auto",
         title="Model",
         description="Name of a model, or 'auto' to take the one that suits the image.",
+    )
+    contrast: Contrast = Field(
+        "auto",
+        title="Contrast",
+        description="What kind of image it is; 'auto' looks at it, and a named model knows.",
     )
     pixel_size: float | None = PIXEL_SIZE
     axon_diameter: float | None = AXON_DIAMETER
@@ -88,6 +105,17 @@ class SegmentParameters(BaseModel):
         description="Probability of being part of a fibre from which a pixel is counted as such.",
     )
     min_diameter: float = _smallest_axon(3.0)
+    axon_threshold: float | None = _found_from("Axon threshold", "an axon")
+    bouton_threshold: float | None = _found_from("Bouton threshold", "a bouton")
+    min_length: float = Field(
+        20.0,
+        ge=0,
+        le=10_000,
+        title="Shortest axon",
+        description="Of fluorescence: what is less long is left out of the axons (the diagonal of "
+        "the box around it counts).",
+        json_schema_extra={"unit": "px"},
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = DEVICE
     memory: int = MEMORY
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from .matching import Match, match_model
 from .networks import TileExactNetwork
 from .parameters import DEFAULT_MEMORY, SegmentParameters
 from .tiling import predict
+
+if TYPE_CHECKING:
+    from .fluorescence import FluorescenceSegmentation
 
 
 @dataclass(frozen=True)
@@ -155,17 +158,38 @@ def predict_plane(
 
 def segment_steps(
     image: Image, parameters: SegmentParameters | None = None, device: Device | None = None
-) -> Steps[Segmentation]:
-    """Segment an image, plane by plane.
+) -> Steps[Segmentation | FluorescenceSegmentation]:
+    """Segment an image, plane by plane: fibres of a micrograph, axons and boutons of fluorescence.
 
     Parameters
     ----------
     image
-        A micrograph, or a stack of them.
+        An image, or a stack of them.
     parameters
         Defaults when omitted. A pixel size here overrules that of the image.
     device
         Where to compute; omitted, as the parameters say.
+
+    Yields
+    ------
+    what `fibre_steps` or `fluorescence.fluorescence_steps` yields.
+
+    Raises
+    ------
+    InputError
+        An unknown model or device, or an image in which nothing can be seen.
+    """
+    from .fluorescence import fluorescence_steps, is_fluorescence
+
+    parameters = parameters or SegmentParameters()
+    device = device or choose_device(parameters.device)
+    if is_fluorescence(image, parameters):
+        return (yield from fluorescence_steps(image, parameters, device))
+    return (yield from fibre_steps(image, parameters, device))
+
+
+def fibre_steps(image: Image, parameters: SegmentParameters, device: Device) -> Steps[Segmentation]:
+    """Find axons and myelin in a micrograph; arguments as of `segment_steps`.
 
     Yields
     ------
@@ -175,14 +199,17 @@ def segment_steps(
     Raises
     ------
     InputError
-        An unknown model or device, or an image in which nothing can be seen.
+        As of `segment_steps`.
     """
-    parameters = parameters or SegmentParameters()
     pixel_size = check_pixel_size(parameters.pixel_size or image.pixel_size, image.name)
-    device = device or choose_device(parameters.device)
     yield Notice(f"Computing on {device.reason}.")
     match = yield from match_model(
-        image, parameters.model, pixel_size, parameters.axon_diameter, device
+        image,
+        parameters.model,
+        pixel_size,
+        parameters.axon_diameter,
+        device,
+        parameters.contrast,
     )
     planes = list(image.plane_indices())
     probabilities = np.zeros((2, *image.spatial_shape), dtype=np.uint8)
