@@ -115,7 +115,7 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
             yield Notice(f"Going on from step {run.step} of {last}.")
         while parallel.as_first(not run.over):
             began = time.monotonic()
-            losses, events = _step(task, recipe, run.step)
+            losses, events = take_step(task, recipe, run.step)
             if parallel.rank() > 0:
                 run.step += 1  # the first process does all the rest
                 continue
@@ -139,7 +139,7 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
     return run.model
 
 
-def _step(task: Task, recipe: AnyRecipe, step: int) -> tuple[dict[str, float], list[Event]]:
+def take_step(task: Task, recipe: AnyRecipe, step: int) -> tuple[dict[str, float], list[Event]]:
     """Take a step, in smaller parts if memory runs out.
 
     Returns

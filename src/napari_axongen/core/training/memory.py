@@ -27,19 +27,23 @@ def free() -> None:
         torch.mps.empty_cache()
 
 
-def used(device: torch.device) -> str:
-    """Memory in use, for a progress message: ``, 1.2 GB``; nothing where it cannot be known.
+def held(device: torch.device) -> int | None:
+    """Memory in use, bytes; None where it cannot be known.
 
     Of a GPU the most that was allocated at once, of a CPU what the process holds.
     """
     if device.type == "cuda":
-        count = torch.cuda.max_memory_allocated(device)
-    elif device.type == "mps":
-        count = torch.mps.current_allocated_memory()
-    else:
-        try:  # Linux; pages: all, resident, ...
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-            count = pages * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, AttributeError):
-            return ""
-    return f", {count / 2**30:.1f} GB"
+        return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.current_allocated_memory()
+    try:  # Linux; pages: all, resident, ...
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError):
+        return None
+
+
+def used(device: torch.device) -> str:
+    """Memory in use, for a progress message: ``, 1.2 GB``; nothing where it cannot be known."""
+    count = held(device)
+    return "" if count is None else f", {count / 2**30:.1f} GB"

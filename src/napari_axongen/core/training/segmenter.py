@@ -261,6 +261,8 @@ def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
         )
         return train, held_out
     if isinstance(data, SurrogateData):
+        if data.held_out == 0:
+            return [], []
         following = data.count  # images that are not trained on
         held_out = make_surrogates(
             data.parameters, data.held_out, data.seed, recipe.classes, following, data.visible
