@@ -101,8 +101,10 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
     running statistics of batch normalisation have then seen some crops twice. When a checkpoint
     cannot be written, training goes on and tries again.
     """
-    run = Run(task, recipe, out, resume, leads=parallel.rank() == 0)
-    if parallel.as_first(run.step) != run.step:
+    opened = Run(task, recipe, out, resume) if parallel.rank() == 0 else None
+    step = parallel.as_first(opened.step if opened else 0)
+    run = opened or Run(task, recipe, out, resume, leads=False)
+    if run.step != step:
         raise InputError(f"{out} must be one folder that all processes of the run see.")
     last = recipe.optimisation.steps
     device = next(next(iter(task.modules.values())).parameters()).device
