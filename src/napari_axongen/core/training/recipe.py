@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -310,12 +311,13 @@ def load_recipe(path: Path | str) -> AnyRecipe:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        entries = yaml.safe_load(text)
+        # YAML reads JSON too, but for numbers such as 1e-05, which it takes for words
+        entries = json.loads(text) if Path(path).suffix == ".json" else yaml.safe_load(text)
         task = entries.get("task") if isinstance(entries, dict) else None
         return _KINDS.get(str(task), Recipe).model_validate(entries)
     except OSError as error:
         raise InputError(f"Recipe {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"Recipe {path} is not YAML: {' '.join(str(error).split())}.") from error
     except ValidationError as error:
         first = error.errors()[0]
