@@ -146,6 +146,18 @@ def test_a_surrogate_of_the_pool_is_that_of_the_generator() -> None:
     assert 0 < boutons.classes.sum() < third.classes.sum()
 
 
+def test_surrogates_may_be_labelled_as_paths_of_one_width() -> None:
+    wide, narrow = (
+        make_surrogates(SMALL, 1, 0, AXON_CLASSES, first=3, width=width)[0].classes == 1
+        for width in (9.0, 3.0)
+    )
+    assert (wide | narrow == wide).all()
+    assert 2 < wide.sum() / narrow.sum() <= 3.2  # a little less than 3 where paths meet
+    rows, columns = np.nonzero(narrow)
+    image = make_surrogates(SMALL, 1, 0, AXON_CLASSES, first=3)[0]
+    assert image.classes[rows, columns].mean() > 0.8  # it lies on the axons
+
+
 def test_a_share_says_how_many_draws_are_made() -> None:
     real = [Plane(torch.zeros(8, 8), torch.zeros(8, 8))]
     pool = SurrogatePool(SurrogateData(source="surrogate", parameters=SMALL, count=3), AXON_CLASSES)

@@ -164,25 +164,31 @@ def path_classes(
     -------
     uint8 (H, W): 1 within half of `WIDTH` of a clear path, 0 elsewhere
     """
-    classes = (_distance(clear, shape) <= WIDTH / 2).astype(np.uint8)
-    classes[_distance(faint, shape) <= FAINT] = IGNORED
+    classes = (path_labels(clear, shape, WIDTH / 2) > 0).astype(np.uint8)
+    classes[path_labels(faint, shape, FAINT) > 0] = IGNORED
     return classes
 
 
-def _distance(paths: Sequence[npt.ArrayLike], shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Distance (px) of each pixel to the nearest of some paths, their points rounded to pixels."""
-    free = np.ones(shape, dtype=bool)
-    for path in paths:
+def path_labels(
+    paths: Sequence[npt.ArrayLike], shape: tuple[int, int], distance: float
+) -> npt.NDArray[np.int32]:
+    """Number, from 1, of the nearest of some paths (K, 2), where it is within a distance (px).
+
+    The points of the paths are rounded to pixels.
+    """
+    labels = np.zeros(shape, dtype=np.int32)
+    for number, path in enumerate(paths, 1):
         points = np.asarray(path, dtype=np.float64)
         for (r0, c0), (r1, c1) in pairwise(points):
             steps = max(1, round(2 * max(abs(r1 - r0), abs(c1 - c0))))
             rows = np.rint(np.linspace(r0, r1, steps + 1)).astype(int)
             columns = np.rint(np.linspace(c0, c1, steps + 1)).astype(int)
             inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-            free[rows[inside], columns[inside]] = False
-    if free.all():
-        return np.full(shape, np.inf)
-    return np.asarray(ndimage.distance_transform_edt(free))
+            labels[rows[inside], columns[inside]] = number
+    if not labels.any():
+        return labels
+    far, (row, column) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return np.where(far <= distance, labels[row, column], 0)
 
 
 def box_classes(boxes: Boxes, grey: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

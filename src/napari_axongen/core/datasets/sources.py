@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from napari_axongen.core.classes import AXON_CLASSES, FIBRE_CLASSES
@@ -16,7 +17,7 @@ from napari_axongen.core.events import run
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.store import load_card
 
-from .fluorescence import load_fluorescence, visible_classes
+from .fluorescence import load_fluorescence, path_labels, visible_classes
 from .labelled import LabelledImage, class_indices
 from .layouts import find_bids, find_pairs
 
@@ -106,6 +107,7 @@ def make_surrogates(
     classes: Sequence[str],
     first: int = 0,
     visible: float = 0.0,
+    width: float | None = None,
 ) -> list[LabelledImage]:
     """Make surrogate two-photon images; image k is "animal" ``sub-k``.
 
@@ -119,12 +121,19 @@ def make_surrogates(
         `classes.AXON_CLASSES`, or `classes.BOUTON_CLASSES`.
     visible
         How much an object must stand out: see `fluorescence.visible_classes`; 0: all count.
+    width
+        px: axons are paths of this width, as those that a person traces; None: as wide as they are.
     """
     from napari_axongen.core.surrogate.generator import generate_steps  # loads numba
     from napari_axongen.core.surrogate.presets import load_parameters
 
     made = run(generate_steps(load_parameters(parameters), count, seed, first, "cpu"))
-    if tuple(classes) == AXON_CLASSES:
+    labels: list[npt.NDArray[Any]]
+    if tuple(classes) == AXON_CLASSES and width is not None:
+        lines = [[line.points for line in made.centrelines if line.image == first + index]
+                 for index in range(count)]  # fmt: skip
+        labels = [path_labels(each, made.images.shape[1:], width / 2) for each in lines]
+    elif tuple(classes) == AXON_CLASSES:
         labels = list(made.branch_labels)
     else:
         labels = [ndimage.label(mask)[0] for mask in made.bouton_masks]

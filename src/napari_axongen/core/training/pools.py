@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from napari_axongen.core.datasets.sources import make_surrogates
+from napari_axongen.core.datasets.sources import LabelledImage, make_surrogates
 from napari_axongen.core.image import SPARSE
 from napari_axongen.core.surrogate.presets import load_parameters
 
@@ -18,6 +18,19 @@ from .recipe import SurrogateData
 
 _KEPT = 1 << 29  # bytes of surrogates that are kept to be drawn from again
 _BYTES = 8  # that are kept of a pixel: grey value and class
+
+
+def surrogates(data: SurrogateData, classes: Sequence[str], indices: range) -> list[LabelledImage]:
+    """Some of the surrogates of a recipe."""
+    return make_surrogates(
+        data.parameters,
+        len(indices),
+        data.seed,
+        classes,
+        indices.start,
+        data.visible,
+        data.width,
+    )
 
 
 class SurrogatePool:
@@ -42,9 +55,7 @@ class SurrogatePool:
     def __getitem__(self, index: int) -> Plane:
         plane = self._kept.pop(index, None)
         if plane is None:
-            (image,) = make_surrogates(
-                self.parameters, 1, self.data.seed, self.classes, index, self.data.visible
-            )
+            (image,) = surrogates(self.data, self.classes, range(index, index + 1))
             plane = plane_at(image, 1.0, SPARSE)
         self._kept[index] = plane
         if len(self._kept) > self._room:

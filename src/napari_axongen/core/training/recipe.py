@@ -81,6 +81,15 @@ class SurrogateData(_Section):
         description="Contrast to noise from which an axon or bouton counts, as a person would see "
         "it; 0: all do.",
     )
+    width: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        title="Width",
+        description="Axons are labelled as paths of this width, as a person traces them; omitted: "
+        "as wide as they are.",
+        json_schema_extra={"unit": "px"},
+    )
     seed: int = Field(0, ge=0, title="Seed")
 
 

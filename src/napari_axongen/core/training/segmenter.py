@@ -21,7 +21,6 @@ from napari_axongen.core.datasets.sources import (
     load_labelled,
     make_fields,
     make_micrographs,
-    make_surrogates,
 )
 from napari_axongen.core.datasets.splitting import split_by_name
 from napari_axongen.core.detection import boxes_of, detection_curve, find_boutons
@@ -40,7 +39,7 @@ from .building import descend_in_parts, recipe_network, run_card, to_device
 from .losses import LOSSES
 from .parallel import share
 from .planes import plane_at
-from .pools import Mixture, SurrogatePool
+from .pools import Mixture, SurrogatePool, surrogates
 from .recipe import Contrast, FolderData, Recipe, SurrogateData
 from .showing import Tile, fullest_window
 
@@ -261,12 +260,8 @@ def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
         )
         return train, held_out
     if isinstance(data, SurrogateData):
-        if data.held_out == 0:
-            return [], []
-        following = data.count  # images that are not trained on
-        held_out = make_surrogates(
-            data.parameters, data.held_out, data.seed, recipe.classes, following, data.visible
-        )
+        following = range(data.count, data.count + data.held_out)  # images not trained on
+        held_out = surrogates(data, recipe.classes, following) if following else []
         return [], held_out
     images = make_fields(_of_em(recipe), data.count, data.side, data.seed)
     return images[:-1], images[-1:]
