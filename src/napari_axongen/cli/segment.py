@@ -1,10 +1,10 @@
-"""``axongen segment``: axons and myelin in micrographs, as masks."""
+"""``axongen segment``: axons and myelin in micrographs, axons and boutons in fluorescence."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,13 @@ from .console import FAILED, each, follow, say
 from .inputs import distinct
 from .options import with_options
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from napari_axongen.core.fluorescence import FluorescenceSegmentation
+    from napari_axongen.core.segmentation import Segmentation
+
 
 @with_options(SegmentParameters)
 def segment(
@@ -22,11 +29,12 @@ def segment(
     out: Annotated[Path, typer.Option(help="Folder of the results; made if it is missing.")],
     parameters: SegmentParameters,
 ) -> None:
-    """Find axons and myelin in micrographs.
+    """Find axons and myelin in micrographs, axons and boutons in fluorescence images.
 
     Writes NAME_seg-axonmyelin.png (0 background, 127 myelin, 255 axon), NAME_seg-axon.png and
-    NAME_seg-myelin.png (0 and 255) at the size of the image, and the recipe NAME_seg.json. Stacks
-    become .tif files with all planes.
+    NAME_seg-myelin.png (0 and 255) at the size of the image, and the recipe NAME_seg.json; of a
+    fluorescence image NAME_seg-axon.png and NAME_seg-bouton.png, NAME_boutons.csv and
+    NAME_centrelines.csv. Stacks become .tif files with all planes.
     """
     paths = distinct(images, "seg-...")
     _check(parameters)
@@ -52,19 +60,51 @@ def _check(parameters: SegmentParameters) -> None:
 
 
 def _segment(path: Path, out: Path, parameters: SegmentParameters) -> None:
-    from napari_axongen.core.files import AXON, MYELIN, read_image, write_image, write_text
-    from napari_axongen.core.segmentation import segment_steps
+    from napari_axongen.core.files import read_image, write_text
+    from napari_axongen.core.segmentation import Segmentation, segment_steps
 
     image = read_image(path, parameters.pixel_size)
     result = follow(segment_steps(image, parameters), path.name)
-    classes = result.classes()
-    ending = "png" if classes.ndim == 2 else "tif"
-    if classes.ndim > 2:
+    if len(image.spatial_shape) > 2:
         say(f"{path.name} is a stack ({image.axes}): its masks are .tif files with all planes.")
-    for name, value in (("axonmyelin", None), ("axon", AXON), ("myelin", MYELIN)):
-        mask = classes if value is None else (classes == value).view("uint8") * 255
-        target = out / f"{path.stem}_seg-{name}.{ending}"
-        write_image(target, mask, result.pixel_size)
-        typer.echo(target)
+    write = _write_fibres if isinstance(result, Segmentation) else _write_objects
+    write(result, out, path.stem)
     recipe = {"image": path.name, **result.recipe()}
     write_text(out / f"{path.stem}_seg.json", json.dumps(recipe, indent=2) + "\n")
+
+
+def _write_fibres(result: Segmentation, out: Path, stem: str) -> None:
+    from napari_axongen.core.files import AXON, MYELIN
+
+    classes = result.classes()
+    for name, value in (("axonmyelin", None), ("axon", AXON), ("myelin", MYELIN)):
+        mask = classes if value is None else (classes == value).view("uint8") * 255
+        _write_mask(out / f"{stem}_seg-{name}", mask, result.pixel_size)
+
+
+def _write_objects(result: FluorescenceSegmentation, out: Path, stem: str) -> None:
+    from napari_axongen.core.centrelines import write_centrelines
+    from napari_axongen.core.files import csv_text, write_text
+    from napari_axongen.core.fluorescence import AXON, BOUTON_COLUMNS
+
+    objects = result.objects()
+    for name in result.thresholds:
+        labels = objects.axons if name == AXON else objects.bouton_labels
+        _write_mask(out / f"{stem}_seg-{name}", (labels > 0).view("uint8") * 255, result.pixel_size)
+        if name == AXON:
+            table = out / f"{stem}_centrelines.csv"
+            write_centrelines(table, objects.centrelines)
+        else:
+            table = out / f"{stem}_boutons.csv"
+            rows = ((int(row[0]), *row[1:]) for row in objects.boutons.tolist())
+            write_text(table, csv_text(BOUTON_COLUMNS, rows))
+        typer.echo(table)
+
+
+def _write_mask(target: Path, mask: npt.NDArray[np.uint8], pixel_size: float | None) -> None:
+    """Write a mask, of a stack as .tif, and say so."""
+    from napari_axongen.core.files import write_image
+
+    target = target.with_name(f"{target.name}.{'png' if mask.ndim == 2 else 'tif'}")
+    write_image(target, mask, pixel_size)
+    typer.echo(target)
