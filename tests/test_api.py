@@ -168,8 +168,17 @@ def test_measure_refuses_what_is_no_mask(mask: np.ndarray, grey: np.ndarray) -> 
 
 def test_train_reads_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def steps(recipe: Any, out: Path, resume: bool, device: str) -> Steps[Path]:
-        yield Progress(1, 1)
+        try:
+            yield Progress(1, 1)
+        except GeneratorExit:
+            closed.append(True)
+            raise
         return out / f"{recipe}-{resume}-{device}"
+
+    closed: list[bool] = []
+
+    def listener(event: Event) -> None:
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train_steps", steps)
     monkeypatch.setattr(training, "load_recipe", lambda path: path.stem)
@@ -177,6 +186,9 @@ def test_train_reads_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     done = napari_axongen.train("small.yaml", tmp_path, True, "cpu", on_event=events.append)
     assert done == tmp_path / "small-True-cpu"
     assert events == [Progress(1, 1)]
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        napari_axongen.train("small.yaml", tmp_path, on_event=listener)
+    assert closed, stopped  # before the error is forgotten: a checkpoint is on the disk
 
 
 def test_evaluate_tracing_takes_files_and_lists(tmp_path: Path) -> None:

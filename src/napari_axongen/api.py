@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,7 +283,7 @@ def train(
     Parameters
     ----------
     recipe
-        Recipe, or path of its YAML file.
+        Recipe, or path of its file: YAML, or the ``recipe.json`` of a run.
     out
         Folder of the run.
     resume
@@ -290,7 +291,8 @@ def train(
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     on_event
-        Called with each `core.events` event: progress, notices and metrics.
+        Called with each `core.events` event: progress, notices, losses, what validation measured
+        and pictures of it. What it raises stops the run, which writes a checkpoint first.
 
     Returns
     -------
@@ -299,13 +301,15 @@ def train(
     Raises
     ------
     InputError
-        The recipe is not valid, or the folder cannot be used.
+        The recipe is not valid, the folder cannot be used, or training cannot go on: see
+        `core.training.loop.train`.
     """
     from .core.training import load_recipe, train_steps
 
     if isinstance(recipe, str | os.PathLike):
         recipe = load_recipe(Path(recipe))
-    return run(train_steps(recipe, Path(out), resume, device), on_event)
+    with closing(train_steps(recipe, Path(out), resume, device)) as steps:
+        return run(steps, on_event)
 
 
 def evaluate_tracing(

@@ -104,7 +104,8 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path) -> None:
     """SIGKILL a real process, several times, at moments that are not chosen."""
     path = tmp_path / "recipe.yaml"
     setting = RECIPE["optimisation"] | {"steps": 40}
-    path.write_text(yaml.safe_dump(RECIPE | {"optimisation": setting}))
+    kept = {"keep": "best", "patience": 6}
+    path.write_text(yaml.safe_dump(RECIPE | kept | {"optimisation": setting}))
     command = [sys.executable, "-m", "napari_axongen.cli", "train", str(path), "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     alone, killed = tmp_path / "alone", tmp_path / "killed"
@@ -126,8 +127,9 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert kills >= 1
     assert not (killed / "model.safetensors").exists() or kills < 3
     subprocess.run([*command, "--out", str(killed), "--resume"], check=True, env=environment)
-    model = "model.safetensors"
-    assert (killed / model).read_bytes() == (alone / model).read_bytes()
+    for name in ("model.safetensors", "history.json"):
+        assert (killed / name).read_bytes() == (alone / name).read_bytes()
+    assert any("best" in entry for entry in json.loads((alone / "history.json").read_text()))
 
 
 def test_resume_before_the_first_checkpoint_starts_anew(finished: Path, tmp_path: Path) -> None:
