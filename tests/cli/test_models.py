@@ -1,4 +1,4 @@
-"""``axongen models import`` of torch checkpoints."""
+"""``axongen models import`` of torch checkpoints, and of the model of a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from napari_axongen.cli import app
@@ -63,8 +64,9 @@ def test_a_checkpoint_becomes_a_model(checkpoint: Path) -> None:
 
 
 def test_a_checkpoint_needs_a_name_and_a_target(checkpoint: Path) -> None:
-    assert "--as" in call(checkpoint, code=1).stderr
-    for options in (["--as", "gan"], ["--target", "SEM"], ["--half"], ["--axon-diameter", "6"]):
+    for options in ([], ["--as", "gan"]):
+        assert "--as" in call(checkpoint, *options, code=1).stderr
+    for options in (["--target", "SEM"], ["--half"], ["--axon-diameter", "6"]):
         assert "--target" in call(checkpoint, *options, code=2).stderr
     call(checkpoint, "--as", "gan", "--target", "MRI", code=2)
     assert (
@@ -74,8 +76,24 @@ def test_a_checkpoint_needs_a_name_and_a_target(checkpoint: Path) -> None:
     assert "'../gan'" in call(checkpoint, "--as", "../gan", "--target", "SEM", code=1).stderr
 
 
+def test_the_model_of_a_run_is_imported_under_any_name(checkpoint: Path, tmp_path: Path) -> None:
+    call(checkpoint, "--as", "gan", "--target", "SEM", "--half")
+    made = tmp_path / "run"
+    made.mkdir()
+    (user_folder() / "gan.safetensors").rename(made / "model.safetensors")
+    before = load_file(made / "model.safetensors")
+    for name in ("gan", "other"):
+        assert call(made, "--as", name).stdout.strip() == str(user_folder() / f"{name}.safetensors")
+        assert load_card(name).name == name
+        after = load_file(user_folder() / f"{name}.safetensors")
+        assert all(torch.equal(after[key], before[key]) for key in before)
+        assert {value.dtype for value in after.values()} == {v.dtype for v in before.values()}
+    assert "taken" in call(made, code=1).stderr
+    call(made, "--replace")
+
+
 def test_a_model_is_no_checkpoint(checkpoint: Path) -> None:
     call(checkpoint, "--as", "gan", "--target", "SEM")
     model = user_folder() / "gan.safetensors"
     result = call(model, "--as", "other", "--target", "SEM", code=1)
-    assert "imported without a name" in result.stderr
+    assert "imported without a target" in result.stderr

@@ -103,5 +103,7 @@ def test_a_start_brings_its_network_and_scale(tmp_path: Path) -> None:
     assert (begun.start, begun.network, begun.pixel_size) == (str(model), network, 0.3)
     assert begun.optimisation.learning_rate == pytest.approx(recipe.optimisation.learning_rate / 10)
     other = starting_recipe("axon-fluorescence", name="mine", data=FOLDER)
-    with pytest.raises(InputError, match="background, axon, or with none"):
+    with pytest.raises(
+        InputError, match="finds myelin, axon; begin with a model of axon, or with none"
+    ):
         begin_with(other, str(model))

@@ -46,12 +46,16 @@ def show_model(
 @models.command("import")
 def import_file(
     path: Annotated[
-        Path, typer.Argument(help="A .safetensors file saved by axongen, or a torch checkpoint.")
+        Path,
+        typer.Argument(
+            help="A .safetensors file saved by axongen, the folder of a finished training run, or "
+            "a torch checkpoint."
+        ),
     ],
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of an imported one.")
     ] = False,
-    name: Annotated[str | None, typer.Option("--as", help="Checkpoint: name of the model.")] = None,
+    name: Annotated[str | None, typer.Option("--as", help="Name that the model gets.")] = None,
     target: Annotated[
         Contrast | None, typer.Option(help="Checkpoint: contrast of the images that it makes.")
     ] = None,
@@ -76,18 +80,19 @@ def import_file(
 ) -> None:
     """Check a model file and keep a copy of it.
 
-    With --as and --target, the file is a torch checkpoint of the reference's: a pix2pix generator
+    With --target, the file is a torch checkpoint of the reference's: a pix2pix generator
     (unet_256 with BatchNorm, which renders masks), or a DDPM (64-pixel U-Net without condition).
     Only its tensors are read; they are stored as safetensors.
     """
-    from napari_axongen.core.models import find_model, import_checkpoint, import_model, importing
+    from napari_axongen.core.models import find_model, import_checkpoint, importing
+    from napari_axongen.core.models.renaming import import_as
 
-    if (name is None) != (target is None):
-        raise typer.BadParameter("a checkpoint needs both --as NAME and --target TEM or SEM.")
-    if name is None or target is None:
+    if target is None:
         if full_range or half or axon_diameter is not None or pixel_size is not None:
             raise typer.BadParameter("options of checkpoints need --as and --target.")
-        card = import_model(path, replace)
+        card = import_as(path, name, replace)
+    elif name is None:
+        raise typer.BadParameter("a checkpoint needs both --as NAME and --target TEM or SEM.")
     else:
         card = import_checkpoint(
             path,
@@ -105,7 +110,9 @@ def import_file(
 
 @models.command("export")
 def export_file(
-    name: Annotated[str, typer.Argument(help="Name of a model.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a model, or the path of a training run's folder.")
+    ],
     path: Annotated[Path, typer.Argument(help="File or folder to copy it to.")],
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the file.")] = False,
 ) -> None:

@@ -154,7 +154,7 @@ def _check(file: BinaryIO, path: Path) -> None:
     except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError) as error:
         raise InputError(
             f"{path} is not a file of torch.save (since torch 1.6, a zip archive), or is damaged; "
-            "take the checkpoint as it was saved. A .safetensors file is imported without a name."
+            "take the checkpoint as it was saved. A .safetensors file is imported without a target."
         ) from error
     if size > _LARGEST:
         raise InputError(

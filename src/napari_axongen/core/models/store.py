@@ -82,6 +82,8 @@ def _models(on_notice: Callable[[Notice], None] | None = None) -> Iterator[tuple
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     """File of a model, by its name or by its path (anything with a folder or the file's ending).
 
+    The path of a training run's folder stands for the finished model in it.
+
     Raises
     ------
     InputError
@@ -89,7 +91,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(name_or_path)
     if isinstance(name_or_path, os.PathLike) or text.endswith(SUFFIX) or Path(text).name != text:
-        return Path(text)
+        inside = Path(text) / RUN_MODEL
+        return inside if inside.exists() else Path(text)
     found = {card.name: path for card, path in _models()}
     if text not in found:
         known = ", ".join(found) or "none"
@@ -364,9 +367,8 @@ def _network(data: bytes, path: Path) -> tuple[TileExactNetwork, Card]:
     try:
         tensors = load(data)
     except SafetensorError as error:
-        raise InputError(
-            f"{path} is damaged; copy it again from its source ({_one_line(error)})."
-        ) from error
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path} is damaged; copy it again from its source ({reason}).") from error
     state = {key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()}
     broken = [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
@@ -394,7 +396,3 @@ def _compare(
             f"The weights in {path} do not fit the network on its card: {problems[0]}"
             + (f", and {len(problems) - 1} more." if len(problems) > 1 else ".")
         )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]

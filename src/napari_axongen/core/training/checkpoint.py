@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import atomic_path
 
-FILE_NAME = "checkpoint.safetensors"
-_KEY = "axongen_run"
+from .runs import CHECKPOINT, STATE_KEY
 
 
 def save_checkpoint(
@@ -45,8 +44,8 @@ def save_checkpoint(
         for index, entries in packed["state"].items():
             for key, value in entries.items():
                 tensors[f"optimiser/{name}/{index}/{key}"] = torch.as_tensor(value).contiguous()
-    metadata = {_KEY: json.dumps({"state": state, "groups": groups})}
-    with atomic_path(out / FILE_NAME) as path:
+    metadata = {STATE_KEY: json.dumps({"state": state, "groups": groups})}
+    with atomic_path(out / CHECKPOINT) as path:
         try:
             save_file(tensors, path, metadata)
         except SafetensorError as error:  # its last words are the system's
@@ -63,12 +62,12 @@ def load_checkpoint(
     InputError
         There is none, it is damaged, or it belongs to a run of another network.
     """
-    path = out / FILE_NAME
+    path = out / CHECKPOINT
     if not path.exists():
         raise InputError(f"{out} holds no checkpoint to resume from; start without --resume.")
     try:
         with safe_open(path, framework="pt") as file:
-            run = json.loads((file.metadata() or {})[_KEY])
+            run = json.loads((file.metadata() or {})[STATE_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         for name, module in modules.items():
             module.load_state_dict(_below(tensors, f"module/{name}/"))
@@ -84,6 +83,33 @@ def load_checkpoint(
             "resume with the recipe that it was made by, or start anew in another folder."
         ) from error
     return run["state"], _below(tensors, "best/")
+
+
+def best_weights(out: Path, module: str) -> dict[str, Tensor]:
+    """Weights of a checkpoint that did best on validation; where nothing was scored, the last.
+
+    Parameters
+    ----------
+    out
+        Folder of the run.
+    module
+        That whose weights become the model.
+
+    Raises
+    ------
+    InputError
+        There is no checkpoint, or it is damaged.
+    """
+    path = out / CHECKPOINT
+    if not path.exists():
+        raise InputError(f"{out} holds no checkpoint to start from; choose another run or a model.")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"The checkpoint {path} is damaged ({error}); choose another run or a model."
+        ) from error
+    return _below(tensors, "best/") or _below(tensors, f"module/{module}/")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

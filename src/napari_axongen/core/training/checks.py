@@ -67,7 +67,7 @@ def check_data_steps(recipe: AnyRecipe) -> Steps[list[Finding]]:
     wanted = _folders(recipe)
     for data in wanted:
         try:
-            layout = _layout(data_folder(data.root), data.classes)
+            layout = find_images(data.root, data.classes)
         except InputError as error:
             found.append(Finding(str(error), "error", data.root))
             continue
@@ -94,6 +94,25 @@ def check_images(images: Sequence[LabelledImage], recipe: Recipe) -> list[Findin
     if not data.named["val"]:
         found.append(_nothing_held_out(data.root))
     return sorted(found, key=lambda each: each.level)
+
+
+def find_images(root: Path | str, classes: Sequence[str]) -> Layout:
+    """The images of a folder that have a truth, whatever its layout: see `load_labelled`.
+
+    Those with another truth than masks are read at once, the others when they are asked for.
+
+    Raises
+    ------
+    InputError
+        No such folder, or no such image in it.
+    """
+    folder = data_folder(root)
+    try:
+        return find_pairs(folder, classes)
+    except InputError:
+        images = load_labelled(folder, classes)
+        pairs = [Pair(i.image.name, i.image.name, i.animal, partial(_itself, i)) for i in images]
+        return Layout("images with a truth", pairs)
 
 
 # ---------------------------------------------------------------- what a recipe names
@@ -136,16 +155,6 @@ def _folders(recipe: AnyRecipe) -> list[_Folder]:
         )
         for part in parts
     ]
-
-
-def _layout(root: Path, classes: Sequence[str]) -> Layout:
-    """The pairs of a folder; images with another truth than masks are read at once."""
-    try:
-        return find_pairs(root, classes)
-    except InputError:
-        images = load_labelled(root, classes)
-        pairs = [Pair(i.image.name, i.image.name, i.animal, partial(_itself, i)) for i in images]
-        return Layout("images with a truth", pairs)
 
 
 def _itself(image: LabelledImage) -> LabelledImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from napari_axongen.core.checking import checked
@@ -12,6 +13,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.store import load_card
 
 from .recipe import AnyRecipe, DiffusionRecipe, Recipe, TranslationRecipe
+from .runs import read_run
 
 Size: TypeAlias = Literal["quick", "normal", "thorough"]
 SIZES: tuple[Size, ...] = ("quick", "normal", "thorough")
@@ -186,18 +188,32 @@ def begin_with(recipe: Recipe, model: str) -> Recipe:
     InputError
         There is no such model, or it finds other classes than the recipe asks for.
     """
-    card = load_card(model)
-    if card.task != recipe.task or card.classes != recipe.classes:
+    given = _what_it_finds(model)
+    if given["classes"] != recipe.classes:
         raise InputError(
-            f"Model '{model}' is for {card.task} of {', '.join(card.classes)}; begin with one for "
-            f"{recipe.task} of {', '.join(recipe.classes)}, or with none."
+            f"'{model}' finds {', '.join(given['classes'][1:])}; begin with a model of "
+            f"{', '.join(recipe.classes[1:])}, or with none."
         )
     rate = recipe.optimisation.learning_rate * _FINE
-    return recipe.model_copy(
-        update={
-            "start": model,
-            "network": card.network,
-            "pixel_size": card.pixel_size,
-            "optimisation": recipe.optimisation.model_copy(update={"learning_rate": rate}),
-        }
-    )
+    slower = recipe.optimisation.model_copy(update={"learning_rate": rate})
+    return recipe.model_copy(update={"start": model, **given, "optimisation": slower})
+
+
+def _what_it_finds(model: str) -> dict[str, Any]:
+    """Network, classes and scale of a segmenter, or of the run of one."""
+    folder = Path(model)
+    if folder.is_dir():
+        begun = read_run(folder).recipe
+        if isinstance(begun, Recipe):
+            return {
+                "network": begun.full_network,
+                "classes": begun.classes,
+                "pixel_size": begun.pixel_size,
+            }
+        task = begun.task
+    else:
+        card = load_card(model)
+        if card.task == "segmentation":
+            return card.model_dump(include={"network", "classes", "pixel_size"})
+        task = card.task
+    raise InputError(f"'{model}' is for {task}; begin with a segmenter, or with none.")

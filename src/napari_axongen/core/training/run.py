@@ -19,14 +19,13 @@ from napari_axongen.core.events import Notice
 from napari_axongen.core.files import write_text
 from napari_axongen.core.models.store import RUN_MODEL
 
-from .checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, save_checkpoint
 from .recipe import AnyRecipe
+from .runs import CHECKPOINT, HISTORY, RECIPE
 from .watching import Watch
 
 if TYPE_CHECKING:
     from .loop import Task
-
-RECIPE, HISTORY = "recipe.json", "history.json"
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class Run:
         self._failing = self._doubtful = False
         if leads:
             self._prepare(resume)
-        if resume and (folder / FILE_NAME).exists():
+        if resume and (folder / CHECKPOINT).exists():
             state, self._best = load_checkpoint(folder, task.modules, task.optimisers)
             self.step, self.history = int(state["step"]), list(state["history"])
             self._watch, task.parts = Watch(**state["watch"]), int(state["parts"])
@@ -222,7 +221,7 @@ class Run:
     def _spoilt(self, what: str) -> InputError:
         """What is said when the weights are lost; those on the disk are not."""
         kept = ""
-        if (self.folder / FILE_NAME).exists():
+        if (self.folder / CHECKPOINT).exists():
             kept = f", or try again with --resume from step {self._saved_step}, which is kept"
         return InputError(
             f"{what} at step {self.step}; lower the learning rate and start in another folder"

@@ -30,12 +30,13 @@ from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
 from napari_axongen.core.image import SPARSE, USUAL
 from napari_axongen.core.matching import median_axon_diameter
-from napari_axongen.core.models.store import load_network, save_model
+from napari_axongen.core.models.store import RUN_MODEL, load_network, save_model
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
 from .building import descend_in_parts, recipe_network, run_card, to_device
+from .checkpoint import best_weights
 from .losses import LOSSES
 from .parallel import share
 from .planes import plane_at
@@ -237,14 +238,17 @@ class SegmentationTask:
 
 
 def _begin_with(model: str, network: TileExactNetwork) -> None:
-    """Copy the weights of a model into a network of the same kind."""
-    start, card, _ = load_network(model, "cpu")
+    """Copy the weights of a model, or of a run, into a network of the same kind."""
+    folder = Path(model)
+    if folder.is_dir() and not (folder / RUN_MODEL).exists():
+        weights = best_weights(folder, SegmentationTask.shipped)
+    else:
+        weights = load_network(folder if folder.is_dir() else model)[0].state_dict()
     try:
-        network.load_state_dict(start.state_dict())
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
-            f"The run cannot start from model '{model}': its network {card.network} is not that of "
-            "the recipe."
+            f"The run cannot start from model '{model}': its network is not that of the recipe."
         ) from error
 
 
