@@ -16,7 +16,7 @@ from napari_axongen.core.parameters import MeasureParameters
 
 from .console import FAILED, Group, each
 from .em_fibres import em_fibres
-from .evaluate import evaluate
+from .evaluate import evaluate, tracing
 from .generate import generate
 from .match import match
 from .models import models
@@ -34,7 +34,8 @@ app = typer.Typer(
     help="Synthetic microscopy of axons; myelinated axons segmented and measured.",
 )
 app.add_typer(models, name="models")
-app.add_typer(evaluate, name="evaluate")
+app.command()(evaluate)
+app.command("evaluate tracing")(tracing)
 app.command()(generate)
 app.command("generate em-fibres")(em_fibres)
 app.command()(match)

@@ -1,4 +1,4 @@
-"""``axongen evaluate ...``: results against the truth."""
+"""``axongen evaluate``: experiments, and results against the truth."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import typer
 
 import napari_axongen
 
-from .console import say
+from .console import follow, say
 
 if TYPE_CHECKING:
     from napari_axongen.core.tracing import TracingAccuracy
-
-evaluate = typer.Typer(no_args_is_help=True, help="Compare results with the truth.")
 
 COLUMNS = (
     "image",
@@ -30,7 +28,53 @@ COLUMNS = (
 _SHOWN = 20  # axons in the printed table; the file has them all
 
 
-@evaluate.command()
+def evaluate(
+    experiment: Annotated[Path, typer.Argument(help="Experiment, a .yaml file.")],
+    out: Annotated[Path, typer.Option(help="Folder of the experiment; what is in it is kept.")],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Do this arm alone; may be repeated.")
+    ] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(metavar="SEED", help="Do this seed alone, likewise.")
+    ] = None,
+    folds: Annotated[
+        list[str] | None, typer.Option(metavar="FOLD", help="Do this fold alone, likewise.")
+    ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Do nothing; write the table of what is there.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Run an experiment: every arm on every fold with every seed.
+
+    Writes table.csv, differences.csv, table.md and plots. What was done before is not done again,
+    so an experiment that was stopped goes on where it was, and parts of it may be done one by one.
+    """
+    from napari_axongen.core.experiments import load_experiment, trials
+    from napari_axongen.core.experiments.images import load_images
+    from napari_axongen.core.experiments.plots import check_plots, write_maps, write_plots
+    from napari_axongen.core.experiments.tables import Outcome
+
+    loaded = load_experiment(experiment)
+    chosen = trials(loaded, only or (), seeds or (), folds or ())
+    check_plots()
+    if not table:
+        from napari_axongen.core.experiments.bench import experiment_steps
+
+        follow(experiment_steps(loaded, out, chosen, device), loaded.name)
+    outcome = Outcome(loaded, out)
+    if not outcome.results:
+        say(f"Nothing of {loaded.name} is done in {out}.", "yellow")
+        return
+    written = [*outcome.write(), *write_plots(outcome)]
+    if not table:
+        written += write_maps(outcome, load_images(loaded, out))
+    for path in written:
+        typer.echo(path)
+    if outcome.missing:
+        say(f"{len(outcome.missing)} trials are missing, such as {outcome.missing[0]}.", "yellow")
+
+
 def tracing(
     traced: Annotated[Path, typer.Argument(help="Traced paths, a .csv file.")],
     truth: Annotated[Path, typer.Argument(help="True centrelines, a .csv file.")],
