@@ -8,7 +8,14 @@ from pathlib import Path
 
 import torch
 
-_SIGNS = ("out of memory", "not enough memory", "allocate memory", "alloc_failed", "bad_alloc")
+_SIGNS = (
+    "out of memory",
+    "not enough memory",
+    "allocate memory",
+    "alloc_failed",
+    "bad_alloc",
+    "could not create a primitive",  # oneDNN gives no reason, and has no other
+)
 
 
 def ran_out(error: BaseException) -> bool:

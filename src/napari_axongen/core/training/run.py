@@ -243,8 +243,9 @@ class Run:
         try:
             self.task.save(self.model, history)
         except InputError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error
             raise InputError(
-                f"Training is done, but its model cannot be written to {self.folder} ({error}); "
+                f"Training is done, but its model cannot be written to {self.folder}: {reason}; "
                 "make room there and finish the run with --resume."
             ) from error
         return self.model
