@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_axongen.core.datasets.scaling import scale_to
-from napari_axongen.core.datasets.sources import make_surrogates
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, Notice, Progress, Steps, T, quiet, run
@@ -25,6 +24,7 @@ from napari_axongen.core.surrogate.matching import match_steps
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 from napari_axongen.core.surrogate.presets import PRESETS, load_parameters, preset
 from napari_axongen.core.training import train_steps
+from napari_axongen.core.training.pools import surrogates
 from napari_axongen.core.training.recipe import Recipe, SurrogateData
 
 from .images import Case, case_of, load_images
@@ -153,9 +153,9 @@ class Bench:
             made = {
                 "source": "surrogate",
                 "parameters": parameters,
-                "count": rest if count == "rest" else count,
-                "held_out": self.experiment.surrogates.held_out,
                 "seed": trial.seed,
+                **self.experiment.surrogates.model_dump(),
+                "count": rest if count == "rest" else count,
             }
         real = {
             "source": "folder",
@@ -187,9 +187,8 @@ class Bench:
 
     def _surrogates(self, data: SurrogateData) -> list[Case]:
         """Those that a run is validated on."""
-        made = make_surrogates(
-            data.parameters, data.held_out, data.seed, self.experiment.classes, data.count
-        )
+        following = range(data.count, data.count + data.held_out)
+        made = surrogates(data, self.experiment.classes, following)
         return [case_of(image, self.experiment.measure) for image in made]
 
     def _data_identity(self, name: str) -> Any:

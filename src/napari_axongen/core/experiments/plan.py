@@ -65,10 +65,12 @@ class DataSet(_Section):
 
 
 class Surrogates(_Section):
-    """How many surrogates an arm has, if it does not say."""
+    """What the surrogates of all arms have in common: fields of `recipe.SurrogateData`."""
 
-    count: int = Field(64, ge=1, title="Images")
+    count: int = Field(64, ge=1, title="Images", description="Of an arm that does not say.")
     held_out: int = Field(4, ge=1, title="Held out", description="Further ones, to validate on.")
+    visible: float = Field(0.0, ge=0, title="Visible")
+    width: float | None = Field(None, gt=0, title="Width", json_schema_extra={"unit": "px"})
 
 
 class Stage(_Section):

@@ -182,12 +182,13 @@ class Outcome:
         )
 
     def _oracle(self, results: dict[Trial, Result]) -> float:
+        if len({result.levels.tobytes() for result in results.values()}) > 1:
+            return math.nan  # of a filter: each fold has thresholds of its own
         best = [
-            curves[self.measure.oracle].max()
+            mean_curves(r for t, r in results.items() if t.seed == seed)[self.measure.oracle].max()
             for seed in {trial.seed for trial in results}
-            if (curves := mean_curves(r for t, r in results.items() if t.seed == seed))
         ]
-        return float(np.mean(best)) if best else math.nan
+        return float(np.mean(best))
 
     # ------------------------------------------------------------ writing
 
@@ -260,11 +261,13 @@ class Outcome:
 
 
 def mean_curves(results: Iterable[Result]) -> dict[str, Curve]:
-    """Mean curves over all test images; nothing where results have different thresholds."""
-    found = list(results)
-    if not found or any(not np.array_equal(one.levels, found[0].levels) for one in found):
+    """Mean curves over all test images, threshold by threshold; nothing without any.
+
+    The thresholds of a filter are at equal ranks of its response to the fold's training images.
+    """
+    images: list[ImageResult] = [image for one in results for image in one.images.values()]
+    if not images:
         return {}
-    images: list[ImageResult] = [image for one in found for image in one.images.values()]
     tables = {
         name: np.array([image.curves[name] for image in images], np.float64)
         for name in images[0].curves
