@@ -15,7 +15,7 @@ import torch
 from napari_axongen.core.conditioning import CHANNELS
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Metrics, run
+from napari_axongen.core.events import Event, Metrics, Samples, run
 from napari_axongen.core.models.store import load_network
 from napari_axongen.core.networks.discriminator import PatchDiscriminator
 from napari_axongen.core.training import TranslationRecipe, load_recipe, train_steps
@@ -68,8 +68,15 @@ def recipe(folders: dict[str, Path], **changes: object) -> TranslationRecipe:
 
 
 def test_a_run_leaves_a_model_with_its_card(folders: dict[str, Path], tmp_path: Path) -> None:
-    path = run(train_steps(recipe(folders), tmp_path, device="cpu"))
+    events: list[Event] = []
+    path = run(train_steps(recipe(folders), tmp_path, device="cpu"), events.append)
     network, card, _ = load_network(path)
+    samples = [event for event in events if isinstance(event, Samples)][-1]
+    assert samples.titles == ("image", "made")
+    assert samples.tiles.shape[:2] == (1, 2)
+    image, made = samples.tiles[0]
+    assert image.std() > 0
+    assert (image != made).any()
     assert (card.task, card.source, card.contrast) == ("translation", "TEM", "SEM")
     assert card.axon_diameter == 12
     assert card.grey_range is not None
@@ -123,7 +130,9 @@ def test_classic_learns_by_its_own_losses_and_resumes(
         if isinstance(event, Metrics) and event.step == 20:
             break
     steps.close()
-    path = run(train_steps(classic, tmp_path, resume=True, device="cpu"))
+    events: list[Event] = []
+    path = run(train_steps(classic, tmp_path, resume=True, device="cpu"), events.append)
+    assert any(isinstance(event, Samples) for event in events)
     history = json.loads((tmp_path / "history.json").read_text())
     assert [entry["step"] for entry in history] == [10, 20, 30, 40]
     assert history[-1]["val_l1"] < history[0]["val_l1"]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_axongen.core.conditioning import condition, to_output
+from napari_axongen.core.conditioning import condition, from_output, to_output
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
@@ -25,6 +26,7 @@ from . import parallel
 from .building import descend, recipe_network
 from .planes import Plane, draw, load_planes, told_of
 from .recipe import TranslationRecipe
+from .showing import SHOWN, grey_tiles
 from .translator import translator_card
 
 LEARNING_RATE = 2e-4
@@ -71,7 +73,7 @@ class ClassicTask:
     """
 
     shipped = "generator"
-    titles = ()
+    titles = ("image", "made")
 
     def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
@@ -94,6 +96,7 @@ class ClassicTask:
             for name, module in self.modules.items()
         }
         self.parts = 1
+        self._pictures: list[list[npt.NDArray[np.float32]]] = []
         self.targets = load_planes(recipe.data, recipe.axon_diameter)
 
     def step(self, step: int) -> dict[str, float]:
@@ -124,20 +127,23 @@ class ClassicTask:
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """L1 distance to the held-out images of the target; nothing where there are none."""
-        generator = self.generator.eval()
+        generator, self._pictures = self.generator.eval(), []
         distances = [self._distance(generator, plane) for plane in self.targets.held_out]
         return {"val_l1": float(np.mean(distances))} if distances else {}
 
     def score(self, values: dict[str, float]) -> None:
         """Nothing: a small distance is soon had by blurring. The last weights are kept."""
 
-    def samples(self) -> None:
-        """Nothing yet."""
+    def samples(self) -> npt.NDArray[np.uint8] | None:
+        """Held-out images and what was last made of their masks."""
+        return grey_tiles(self._pictures[:SHOWN])
 
     def _distance(self, generator: TileExactNetwork, plane: Plane) -> float:
         height, width = plane.classes.shape
         made = generator(told_of(plane, generator.stride)["mask"].to(self.device.torch))
-        difference = made[0, 0, :height, :width].cpu() - to_output(plane.grey)
+        made = made[0, 0, :height, :width].cpu()
+        self._pictures.append([plane.grey.numpy(), from_output(made).numpy()])
+        difference = made - to_output(plane.grey)
         return float(difference.abs().mean())
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:

@@ -165,7 +165,7 @@ class DiffusionTask:
         return -float(np.mean(list(values.values()))) if values else None
 
     def samples(self) -> None:
-        """Nothing: to denoise takes longer than to train for a while."""
+        """Nothing: to make an image takes as long as many steps."""
 
     def _held_out(self, name: str, grey: Tensor, classes: Tensor) -> float:
         stride = self.average.stride

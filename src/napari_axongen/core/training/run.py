@@ -71,7 +71,8 @@ class Run:
         if resume and (folder / CHECKPOINT).exists():
             state, self._best = load_checkpoint(folder, task.modules, task.optimisers)
             self.step, self.history = int(state["step"]), list(state["history"])
-            self._watch, task.parts = Watch(**state["watch"]), int(state["parts"])
+            self._watch = Watch(**state.get("watch", {}))  # older ones have neither
+            task.parts = int(state.get("parts", 1))
             self._saved_step = self.step
 
     def _prepare(self, resume: bool) -> None:
@@ -236,12 +237,10 @@ class Run:
         InputError
             It cannot be written. The checkpoint stays as it was.
         """
-        history, best = self.history, self.best_entry
-        if self._best and best is not None:
+        if self._best:
             self.task.modules[self.task.shipped].load_state_dict(self._best)
-            history = history[: best + 1]
         try:
-            self.task.save(self.model, history)
+            self.task.save(self.model, self.history)
         except InputError as error:
             reason = getattr(error.__cause__, "strerror", None) or error
             raise InputError(

@@ -15,6 +15,9 @@ from napari_axongen.core.image import Greys, intensity_range
 SIDE = 160
 """Rows and columns of a tile, in pixels of the image, at most."""
 
+SHOWN = 4
+"""Held-out images of which a tile is shown, at most."""
+
 _COLOURS = {"axon": (63, 140, 255), "myelin": (255, 90, 77), "bouton": (255, 176, 0)}
 _STRENGTH = 0.55  # of a colour over the grey values
 _DIMMED = 0.4  # brightness of what is not known
@@ -86,3 +89,28 @@ def _painted(
             colour = np.array(_COLOURS[name], dtype=np.float32)
             painted[chosen] = (1 - _STRENGTH) * painted[chosen] + _STRENGTH * colour
     return np.rint(painted).astype(np.uint8)
+
+
+def grey_tiles(
+    rows: Sequence[Sequence[npt.NDArray[np.float32]]],
+) -> npt.NDArray[np.uint8] | None:
+    """Pictures of the middles of images that were made, beside those that they were made of.
+
+    Parameters
+    ----------
+    rows
+        For each tile its pictures: grey values (H, W), 0 to 1, equally many everywhere.
+
+    Returns
+    -------
+    uint8 (tiles, pictures, `SIDE`, `SIDE`, 3), filled up with black; None where there are none.
+    """
+    if not rows:
+        return None
+    tiles = np.zeros((len(rows), len(rows[0]), SIDE, SIDE, 3), dtype=np.uint8)
+    for row, pictures in zip(tiles, rows, strict=True):
+        for tile, grey in zip(row, pictures, strict=True):
+            top, left = (max(0, length - SIDE) // 2 for length in grey.shape)
+            part = np.clip(grey[top : top + SIDE, left : left + SIDE], 0, 1)
+            tile[: part.shape[0], : part.shape[1]] = np.rint(255 * part)[..., None]
+    return tiles

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -51,6 +52,7 @@ from .losses import segmentation_loss
 from .planes import VARIED, Planes, draw, load_planes, rough_structure, told_of
 from .recipe import TranslationRecipe
 from .shading import Shading
+from .showing import SHOWN, grey_tiles
 
 _CRITIC_RATE = 2e-3
 _CRITIC_STEPS = 300  # until what the segmenter says counts in full
@@ -77,7 +79,7 @@ class TranslationTask:
     """
 
     shipped = "average"
-    titles = ()
+    titles = ("image", "made")
 
     def __init__(self, recipe: TranslationRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
@@ -100,6 +102,7 @@ class TranslationTask:
             "critic": torch.optim.AdamW(self.modules["critic"].parameters(), lr=_CRITIC_RATE),
         }
         self.parts = 1
+        self._pictures: list[list[npt.NDArray[np.float32]]] = []
         self.targets = load_planes(recipe.data, recipe.axon_diameter)
         self.sources = load_planes(recipe.sources, recipe.axon_diameter)
         self.shading = Shading.of(self.targets.train)
@@ -247,10 +250,14 @@ class TranslationTask:
         critic, average = self.modules["critic"].eval(), self.modules["average"]
         assert isinstance(average, TileExactNetwork)
         scores: dict[str, list[float]] = {}
+        self._pictures = []
         for plane in self.sources.held_out:
             for name, told in told_of(plane, average.stride).items():
                 made = average(told.to(self.device.torch))
                 height, width = plane.classes.shape
+                if name == "both":
+                    grey = from_output(made)[0, 0, :height, :width].cpu()
+                    self._pictures.append([plane.grey.numpy(), grey.numpy()])
                 found = critic(from_output(made)).argmax(1)[0, :height, :width].cpu()
                 for index in (FIBRE_CLASSES.index("axon"), FIBRE_CLASSES.index("myelin")):
                     score = dice((found == index).numpy(), (plane.classes == index).numpy())
@@ -260,8 +267,9 @@ class TranslationTask:
     def score(self, values: dict[str, float]) -> None:
         """Nothing: a mask is soon found again, be the image ever so unreal. The last are kept."""
 
-    def samples(self) -> None:
-        """Nothing yet."""
+    def samples(self) -> npt.NDArray[np.uint8] | None:
+        """Held-out images and what was last made of their masks and structures."""
+        return grey_tiles(self._pictures[:SHOWN])
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged generator with its card."""
