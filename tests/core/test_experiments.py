@@ -110,7 +110,7 @@ def test_no_image_of_the_repositorys_experiments_is_on_two_sides(
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
-    arms = {"one": {"real": 1}}
+    arms, made = {"one": {"real": 1}}, described(tmp_path)["data"]["made"]
     for changes, message in (  # what is compared is left out unless it is what is wrong
         ({"arms": {"one": {}}}, "arms.one.stages.0.*neither real images nor surrogates"),
         ({"arms": {"one": {"real": "half"}}}, "arms.one.stages.0.real.*'25 %'"),
@@ -120,6 +120,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         ({"arms": arms, "compare": [["one", "two"]]}, "'two' is to be compared"),
         ({"measure": "bouton"}, "frangi is no baseline for boutons"),
         ({"seed": 3}, "'seed': Extra inputs"),
+        ({"data": {"made": {**made, "surrogates": {"held_out": 0}}}}, "surrogates of made: 'held_"),
     ):
         path = tmp_path / "experiment.yaml"
         path.write_text(yaml.safe_dump(described(tmp_path, **{"compare": []} | changes)))

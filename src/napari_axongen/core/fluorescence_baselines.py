@@ -86,4 +86,4 @@ def response_thresholds(
     values = values[values > 0]
     if not values.size:
         raise ValueError("the filter responds to none of the images")
-    return np.unique(np.quantile(values.astype(np.float64), np.linspace(0, 1, count)))
+    return np.quantile(values.astype(np.float64), np.linspace(0, 1, count))

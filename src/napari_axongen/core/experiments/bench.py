@@ -147,14 +147,15 @@ class Bench:
                 parameters = yield from self._matched(trial.data, images.field(order[0]))
             elif isinstance(parameters, str) and parameters not in PRESETS:
                 parameters = _plain(load_parameters(parameters))  # a file may change
-            count = stage.count or self.experiment.surrogates.count
+            common = self.experiment.surrogates_of(trial.data)
+            count = stage.count or common.count
             stages = self.experiment.arms[trial.arm].stages
             rest = max(1, len(order) - max(one.taken(len(order)) for one in stages))
             made = {
                 "source": "surrogate",
                 "parameters": parameters,
                 "seed": trial.seed,
-                **self.experiment.surrogates.model_dump(),
+                **common.model_dump(),
                 "count": rest if count == "rest" else count,
             }
         real = {

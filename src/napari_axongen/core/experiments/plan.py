@@ -61,6 +61,9 @@ class DataSet(_Section):
         json_schema_extra={"unit": "px"},
     )
     recipe: dict[str, Any] = Field({}, title="Recipe", description="What differs from the base's.")
+    surrogates: dict[str, Any] = Field(
+        {}, title="Surrogates", description="What differs from those of the experiment."
+    )
     folds: dict[str, Fold] = Field(title="Folds", min_length=1)
 
 
@@ -178,6 +181,10 @@ class Experiment(_Section):
             if name not in (*self.arms, *self.baselines):
                 raise ValueError(f"'{name}' is to be compared or drawn, but there is no such arm")
         for data in self.data:
+            try:
+                self.surrogates_of(data)
+            except ValidationError as error:
+                raise ValueError(f"surrogates of {data}: {_first(error)}") from error
             for name, arm in self.arms.items():
                 for stage in arm.stages:
                     try:
@@ -190,6 +197,11 @@ class Experiment(_Section):
     def classes(self) -> tuple[str, ...]:
         """What a pixel can be."""
         return CLASSES[self.measure]
+
+    def surrogates_of(self, data: str) -> Surrogates:
+        """What the surrogates of a data set have in common."""
+        own = self.data[data].surrogates
+        return Surrogates.model_validate(self.surrogates.model_dump() | own)
 
     def stage_recipe(
         self,
