@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import device as TorchDevice
@@ -12,15 +12,22 @@ from torch import memory_format as MemoryFormat
 
 from .errors import InputError
 
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
 DeviceName: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device with the reason it was chosen, as shown in the dock's device chip."""
+    """A torch device with the reason it was chosen, as shown in the dock's device chip.
+
+    The workers of a cluster, where there is one, compute the tiles of what has several.
+    """
 
     torch: TorchDevice
     reason: str
+    cluster: Cluster | None = None
 
     def __str__(self) -> str:
         return str(self.torch)

@@ -29,6 +29,9 @@ BACKGROUND, MYELIN, AXON = 0, 127, 255
 CLASS_VALUES = (BACKGROUND, MYELIN, AXON)
 """They in the order of class indices: 0 background, 1 myelin, 2 axon."""
 
+APART = ".cluster-"
+"""Begins the name of a folder for what the tasks of a cluster write, see `cluster`."""
+
 PNG_SUFFIXES = (".png",)
 TIFF_SUFFIXES = (".tif", ".tiff")
 

@@ -110,16 +110,7 @@ def render_plane(
     margin, ranks = 0, None
     if source.grey is not None:
         margin = STRUCTURE_RADIUS
-        ranks = ranks_of(source.grey, source.shape, scale, device)
-
-    def prepare(window: Tensor, rows: slice, columns: slice) -> Tensor:
-        classes = structure = None
-        if source.classes is not None:
-            classes = likeliest(window[:, :CLASS_COUNT])
-        if ranks is not None:
-            structure = ranks.apply(gradients(window[:, -1:]))
-        noise = noise_window(seed, plane, rows, columns, classes, variety).to(window.device)
-        return condition(classes, structure, noise)
+        ranks = Ranks(ranks_of(source.grey, source.shape, scale, device).tables.cpu())
 
     yield from predict(
         network,
@@ -130,12 +121,31 @@ def render_plane(
         device=device,
         memory=memory,
         tile=tile,
-        prepare=prepare,
+        prepare=_Condition(source.classes is not None, ranks, (seed, plane), variety),
         margin=margin,
         planes=source.planes,
         first=first,
         part=part,
     )
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """Makes a translator's input of a window: of all that it needs, small enough to be sent."""
+
+    masked: bool
+    ranks: Ranks | None
+    key: tuple[int, int]
+    variety: float
+
+    def __call__(self, window: Tensor, rows: slice, columns: slice) -> Tensor:
+        classes = structure = None
+        if self.masked:
+            classes = likeliest(window[:, :CLASS_COUNT])
+        if self.ranks is not None:
+            structure = self.ranks.apply(gradients(window[:, -1:]))
+        noise = noise_window(*self.key, rows, columns, classes, self.variety)
+        return condition(classes, structure, noise.to(window.device))
 
 
 def rendered_from(

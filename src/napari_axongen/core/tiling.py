@@ -226,6 +226,12 @@ def predict(
             for length, wanted in zip(shape, part or (None, None), strict=True)
         )
         tiles = sorted(product(rows, columns), key=lambda spans: distance(spans, first))
+        if device.cluster is not None and len(tiles) > 1:
+            yield from device.cluster.predict(
+                network, read, write, shape, tiles, scale=scale, memory=memory, tile=side,
+                activation=activation, prepare=prepare, margin=margin, planes=planes,
+            )  # fmt: skip
+            return
         try:
             for count, (row, column) in enumerate(tiles):
                 x = load(read, row.window, column.window, scale, shape, device)

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .device import choose_device
+from .device import Device, choose_device
 from .errors import InputError
 from .events import Notice, Partial, Progress, Steps, counted
 from .image import Image, check_pixel_size, normalised
@@ -122,6 +122,7 @@ def translate_steps(
     *,
     out: Any = None,
     first: tuple[int, ...] | None = None,
+    device: Device | None = None,
 ) -> Steps[Translation]:
     """Translate an image, plane by plane.
 
@@ -140,6 +141,8 @@ def translate_steps(
         when omitted.
     first
         Pixel (plane indices, row, column) around which to begin.
+    device
+        Where to compute; omitted, as the parameters say.
 
     Yields
     ------
@@ -155,7 +158,7 @@ def translate_steps(
     """
     parameters = parameters or TranslateParameters()
     pixel_size = check_pixel_size(parameters.pixel_size or image.pixel_size, image.name)
-    device = choose_device(parameters.device)
+    device = device or choose_device(parameters.device)
     several = (parameters.samples,) if parameters.samples > 1 else ()
     shape = several + image.spatial_shape
     if out is not None and (tuple(out.shape), out.dtype) != (shape, np.uint8):

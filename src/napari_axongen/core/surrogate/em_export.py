@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +14,15 @@ import numpy as np
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Progress, Steps, quiet
-from napari_axongen.core.files import atomic_path, csv_text, write_image, write_text
+from napari_axongen.core.files import APART, atomic_path, csv_text, write_image, write_text
 
 from .em_layout import EmLayout, check, em_fibres, shortfall
 from .em_parameters import EmFibreParameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_axongen.core.cluster import Cluster
 
     from .em_images import EmRenderer
 
@@ -34,6 +39,7 @@ def em_fibres_steps(
     out: Path | str,
     resume: bool = False,
     renderer: EmRenderer | None = None,
+    cluster: Cluster | None = None,
 ) -> Steps[Path]:
     """Lay out images 0 to `count` - 1 of a seed and write them, step by step.
 
@@ -63,6 +69,8 @@ def em_fibres_steps(
     renderer
         Renders each layout as an image, too: ``NNNNN.tif``, with its pixel size. Omitted, there
         are masks alone.
+    cluster
+        Whose workers make the images, one a task, if not this process. The files are the same.
 
     Yields
     ------
@@ -91,7 +99,7 @@ def em_fibres_steps(
             yield Notice(f"{out} already holds this export, finished.")
             return out
         if not (out / TABLE).exists():
-            yield from _fill(parameters, count, seed, out, renderer)
+            yield from _fill(parameters, count, seed, out, renderer, cluster)
             _join(out, count)
         write_text(out / PARAMETERS, _json(recipe))
         for index in range(count):
@@ -107,42 +115,96 @@ def em_fibres_steps(
 
 
 def _fill(
-    parameters: EmFibreParameters, count: int, seed: int, out: Path, renderer: EmRenderer | None
+    parameters: EmFibreParameters,
+    count: int,
+    seed: int,
+    out: Path,
+    renderer: EmRenderer | None,
+    cluster: Cluster | None,
 ) -> Steps[None]:
     """Make and write the images that are not there."""
-    sparse, made = 0, 0
-    for index in range(count):
-        if not _part(out, index).exists():
-            layout, image = em_fibres(parameters, seed, index), None
-            if renderer is not None:
-                image = yield from quiet(renderer.render(layout, parameters, seed, index))
-            _write(layout, image, out, index)
-            short = shortfall(layout, parameters)
-            if short and not sparse:
-                yield Notice(f"Image {index}: {short}", "warning")
-            sparse, made = sparse + (short is not None), made + 1
-        yield Progress(index + 1, count)
-    if sparse > 1:
+    missing = [index for index in range(count) if not _part(out, index).exists()]
+    sparse, first = list[int](), count - len(missing) + 1
+    if cluster is None:
+        for done, index in enumerate(missing, first):
+            image = _image_steps(parameters, seed, renderer, out, index)
+            _, short = yield from quiet(image)
+            yield from _told(index, short, sparse)
+            yield Progress(done, count)
+    else:
+        if renderer is not None:
+            renderer.model.network.cpu()
+        task = partial(_image_apart, parameters, seed, renderer, cluster.where)
+        with cluster.tasks(task, ((index,) for index in missing), out) as outcomes:
+            for done, outcome in enumerate(outcomes, first):
+                names, short = outcome.result()
+                outcome.move(names, out)
+                yield from outcome.notices
+                yield from _told(missing[outcome.index], short, sparse)
+                yield Progress(done, count)
+    if len(sparse) > 1:
         yield Notice(
-            f"Fibres fill less than was asked for in {sparse} of {made} images.", "warning"
+            f"Fibres fill less than was asked for in {len(sparse)} of {len(missing)} images.",
+            "warning",
         )
 
 
-def _write(layout: EmLayout, image: NDArray[np.uint8] | None, out: Path, index: int) -> None:
-    """Write the files of an image; its part of the table, the last, says that all are there."""
-    stem, size = f"{index:05d}", layout.pixel_size
-    labels = layout.labels
+def _told(index: int, short: str | None, sparse: list[int]) -> Iterator[Notice]:
+    """Note that fibres fill less than was asked for; tell it of the first image."""
+    if short is not None:
+        if not sparse:
+            yield Notice(f"Image {index}: {short}", "warning")
+        sparse.append(index)
+
+
+def _image_steps(
+    parameters: EmFibreParameters, seed: int, renderer: EmRenderer | None, folder: Path, index: int
+) -> Steps[tuple[list[str], str | None]]:
+    """Make and write an image; returns the names of its files, and how its fibres fall short."""
+    layout, image = em_fibres(parameters, seed, index), None
+    if renderer is not None:
+        image = yield from renderer.render(layout, parameters, seed, index)
+    return _write(layout, image, folder, index), shortfall(layout, parameters)
+
+
+def _image_apart(
+    parameters: EmFibreParameters,
+    seed: int,
+    renderer: EmRenderer | None,
+    device: str,
+    folder: Path,
+    index: int,
+) -> Steps[tuple[list[str], str | None]]:
+    """Likewise on a worker, which has a device of its own."""
+    from napari_axongen.core.device import choose_device  # loads torch
+
+    if renderer is not None:
+        renderer = replace(renderer, device=choose_device(device))
+    return (yield from _image_steps(parameters, seed, renderer, folder, index))
+
+
+def _write(layout: EmLayout, image: NDArray[np.uint8] | None, out: Path, index: int) -> list[str]:
+    """Write the files of an image; its part of the table, the last, says that all are there.
+
+    Returns their names in this order.
+    """
+    stem, labels = f"{index:05d}", layout.labels
     small = labels.max(initial=0) <= np.iinfo(np.uint16).max
-    write_image(out / f"{stem}_seg-axonmyelin.png", layout.classes, size)
-    write_image(out / f"{stem}_instances.tif", labels.astype(np.uint16) if small else labels, size)
+    arrays = {
+        f"{stem}_seg-axonmyelin.png": layout.classes,
+        f"{stem}_instances.tif": labels.astype(np.uint16) if small else labels,
+    }
     if image is not None:
-        write_image(out / f"{stem}.tif", image, size)
+        arrays[f"{stem}.tif"] = image
     if layout.unmyelinated.any():
         bare = (layout.unmyelinated > 0).view(np.uint8) * np.uint8(255)
-        write_image(out / f"{stem}_unmyelinated.png", bare, size)
+        arrays[f"{stem}_unmyelinated.png"] = bare
+    for name, array in arrays.items():
+        write_image(out / name, array, layout.pixel_size)
     rows = zip(*(values.tolist() for values in layout.fibres.values()), strict=True)
     table = csv_text(["image", *layout.fibres], ((stem, *row) for row in rows))
     write_text(_part(out, index), table)
+    return [*arrays, _part(out, index).name]
 
 
 def _part(out: Path, index: int) -> Path:
@@ -152,7 +214,7 @@ def _part(out: Path, index: int) -> Path:
 
 def _join(out: Path, count: int) -> None:
     """Write the tables of all images into one, under a single header."""
-    with atomic_path(out / TABLE) as partial, partial.open("wb") as whole:
+    with atomic_path(out / TABLE) as unnamed, unnamed.open("wb") as whole:
         for index in range(count):
             with _part(out, index).open("rb") as part:
                 header = part.readline()
@@ -176,6 +238,8 @@ def _open(out: Path, recipe: dict[str, Any], resume: bool) -> bool:
         _check_same(out / STATE, recipe)
         for stray in out.glob(".*.partial"):  # what a kill left of a file
             stray.unlink()
+        for folder in out.glob(f"{APART}*"):
+            shutil.rmtree(folder, ignore_errors=True)
         return False
     if (out / PARAMETERS).exists():
         if not resume:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Progress, Steps
-from napari_axongen.core.files import write_text
+from napari_axongen.core.files import APART, write_text
 
 from .parameters import SurrogateParameters
 from .truth import Surrogates
 from .writers import Format, Layout, Tables, Writer, finish, make_writer, unfinished
+
+if TYPE_CHECKING:
+    from napari_axongen.core.cluster import Cluster
+
+Make: TypeAlias = Callable[..., Steps[Surrogates]]
+"""`generator.generate_steps` with all but ``count`` and ``first``."""
 
 PARAMETERS = "parameters.json"
 STATE = "unfinished.json"
@@ -45,6 +53,7 @@ def export_steps(
     series: bool = False,
     device: str = "auto",
     resume: bool = False,
+    cluster: Cluster | None = None,
 ) -> Steps[Path]:
     """Make images 0 to `count` - 1 of a seed and write them, step by step.
 
@@ -76,6 +85,8 @@ def export_steps(
     resume
         Go on with the export that was stopped in this folder; where there is none, start. One
         that is finished is left alone.
+    cluster
+        Whose workers make the images, a block a task, if not this process. The files are the same.
 
     Yields
     ------
@@ -105,7 +116,13 @@ def export_steps(
     if state.done < count:
         with _disk(out):
             _prepare(out, state, writer, tables)
-        yield from _fill(parameters, layout, state, writer, tables, device)
+        from .generator import generate_steps  # loads torch
+
+        make = partial(generate_steps, parameters, seed=seed, device=device, series=series)
+        fill = _fill(make, layout, state, writer, tables)
+        if cluster is not None:
+            fill = _fill_from(cluster, make, format, layout, state, writer, tables)
+        yield from fill
     with _disk(out):
         _finish(out, recipe)
     return out
@@ -163,40 +180,86 @@ def _prepare(out: Path, state: _State, writer: Writer, tables: Tables) -> None:
     tables.cut(state.tables)
 
 
-def _fill(
-    parameters: SurrogateParameters,
+def _fill(make: Make, layout: Layout, state: _State, writer: Writer, tables: Tables) -> Steps[None]:
+    """Make and write all images that are not done."""
+    said = set[str]()
+    yield Progress(state.done, layout.count)
+    for start, stop in _spans(layout, state, writer):
+        yield from _block(make, layout, writer, tables, start, stop, said)
+        yield _done(layout, state, tables, stop)
+
+
+def _fill_from(
+    cluster: Cluster,
+    make: Make,
+    format: Format,
     layout: Layout,
     state: _State,
     writer: Writer,
     tables: Tables,
-    device: str,
 ) -> Steps[None]:
-    """Make and write all images that are not done."""
-    from .generator import generate_steps  # loads torch
+    """Likewise, by a cluster: each block is made apart, and they are put together in order."""
+    from napari_axongen.core.cluster import in_order
 
-    count, said = layout.count, set[str]()
-    seed, series = state.recipe["seed"], len(layout.shape) == 3
-    yield Progress(state.done, count)
-    for start in range(state.done, count, writer.block):
-        stop = min(start + writer.block, count)
-        with _disk(layout.folder), writer.open(start, stop) as write:
-            for first in range(start, stop, layout.step):
-                step = generate_steps(
-                    parameters,
-                    count=min(layout.step, stop - first),
-                    seed=seed,
-                    first=first,
-                    device=device,
-                    series=series,
-                )
-                surrogates = yield from _passed_on(step, first, count, said)
-                write(first, {name: getattr(surrogates, name) for name in layout.dtypes})
-                tables.append(surrogates)
-                del surrogates  # before the next are made
-        with _disk(layout.folder):
-            state.done, state.tables = stop, tables.sizes()
-            state.save(layout.folder)
-        yield Progress(stop, count)
+    said, spans = set[str](), _spans(layout, state, writer)
+    yield Progress(state.done, layout.count)
+    task = partial(_block_apart, make, format, layout)
+    with cluster.tasks(task, spans, layout.folder) as blocks:
+        for (start, stop), block in zip(spans, in_order(blocks), strict=True):
+            block.result()
+            assert block.folder is not None
+            yield from (notice for notice in block.notices if _is_new(notice, said))
+            with _disk(layout.folder):
+                writer.adopt(start, stop, block.folder)
+                tables.adopt(block.folder)
+                shutil.rmtree(block.folder)
+            yield _done(layout, state, tables, stop)
+
+
+def _spans(layout: Layout, state: _State, writer: Writer) -> list[tuple[int, int]]:
+    """First image and end of the blocks that are not done."""
+    starts = range(state.done, layout.count, writer.block)
+    return [(start, min(start + writer.block, layout.count)) for start in starts]
+
+
+def _done(layout: Layout, state: _State, tables: Tables, stop: int) -> Progress:
+    """Note that all images before one are on the disk."""
+    with _disk(layout.folder):
+        state.done, state.tables = stop, tables.sizes()
+        state.save(layout.folder)
+    return Progress(stop, layout.count)
+
+
+def _block(
+    make: Make,
+    layout: Layout,
+    writer: Writer,
+    tables: Tables,
+    start: int,
+    stop: int,
+    said: set[str],
+    shift: int = 0,
+) -> Steps[None]:
+    """Make images `start` to `stop` - 1 and write them, `shift` places before their own."""
+    with _disk(layout.folder), writer.open(start - shift, stop - shift) as write:
+        for first in range(start, stop, layout.step):
+            step = make(count=min(layout.step, stop - first), first=first)
+            surrogates = yield from _passed_on(step, first, layout.count, said)
+            write(first - shift, {name: getattr(surrogates, name) for name in layout.dtypes})
+            tables.append(surrogates)
+            del surrogates  # before the next are made
+
+
+def _block_apart(
+    make: Make, format: Format, whole: Layout, folder: Path, start: int, stop: int
+) -> Steps[None]:
+    """Write a block into a folder as an export of its own, for `Writer.adopt`."""
+    layout = replace(whole, folder=folder, count=stop - start)
+    writer, tables = make_writer(format, layout), Tables(folder, len(layout.shape) == 3)
+    with _disk(folder):
+        writer.create()
+        tables.create()
+    yield from _block(make, layout, writer, tables, start, stop, set(), start)
 
 
 def _passed_on(
@@ -210,11 +273,16 @@ def _passed_on(
             return cast("Surrogates", stop.value)
         if isinstance(event, Progress):
             yield Progress(first + event.done, count, event.message)
-        elif isinstance(event, Notice):
-            kind = re.sub(r"\d+", "", event.message)  # each step counts for itself
-            if kind not in said:
-                said.add(kind)
-                yield Notice(f"From image {first} on: {event.message}", event.level)
+        elif isinstance(event, Notice) and _is_new(event, said):
+            yield Notice(f"From image {first} on: {event.message}", event.level)
+
+
+def _is_new(notice: Notice, said: set[str]) -> bool:
+    """Whether no notice of its kind was heard; now one is."""
+    kind = re.sub(r"\d+", "", notice.message)  # each step counts for itself
+    new = kind not in said
+    said.add(kind)
+    return new
 
 
 def _finish(out: Path, recipe: dict[str, Any]) -> None:
@@ -224,6 +292,8 @@ def _finish(out: Path, recipe: dict[str, Any]) -> None:
     finish(out, last=PARAMETERS)
     for path in (out / STATE, *out.glob(f".{STATE}.*")):  # and what a kill left of one
         path.unlink()
+    for path in out.glob(f"{APART}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _recipe(parameters: SurrogateParameters, count: int, seed: int, series: bool) -> dict[str, Any]:

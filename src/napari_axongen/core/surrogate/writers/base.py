@@ -81,6 +81,9 @@ class Writer(Protocol):
     def open(self, start: int, stop: int) -> AbstractContextManager[Write]:
         """Write a block: images `start` to `stop` - 1; those of a failed try are replaced."""
 
+    def adopt(self, start: int, stop: int, folder: Path) -> None:
+        """Take a block over from a folder, where it was written as an export of its own."""
+
 
 def unfinished(folder: Path, name: str) -> Path:
     """Where a file of an export lies until all are finished: no reader looks for that ending."""

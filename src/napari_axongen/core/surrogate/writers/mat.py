@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -46,9 +48,7 @@ class MatWriter:
     @contextlib.contextmanager
     def open(self, start: int, stop: int) -> Iterator[Write]:
         """Write a block (see `Writer`)."""
-        number = f"{start // IMAGES_PER_FILE + 1:0{self._digits}d}"
-        path = unfinished(self._layout.folder, f"surrogates_{number}.mat")
-        with _Disk(path, "w+") as disk:
+        with _Disk(self._path(start), "w+") as disk:
             with h5py.File(disk, "w", userblock_size=_USER_BLOCK) as file:
                 variables = {
                     name: self._variable(file, name, stop - start) for name in self._layout.dtypes
@@ -65,6 +65,16 @@ class MatWriter:
             disk.write(_HEADER)
             disk.check()
             os.fsync(disk.fileno())
+
+    def adopt(self, start: int, stop: int, folder: Path) -> None:
+        """Take a block over (see `Writer`)."""
+        block = MatWriter(replace(self._layout, folder=folder, count=stop - start))
+        os.replace(block._path(0), self._path(start))
+
+    def _path(self, start: int) -> Path:
+        """File of the block that begins with an image."""
+        number = f"{start // IMAGES_PER_FILE + 1:0{self._digits}d}"
+        return unfinished(self._layout.folder, f"surrogates_{number}.mat")
 
     def _variable(self, file: Any, name: str, count: int) -> Any:
         """Empty variable for `count` images."""

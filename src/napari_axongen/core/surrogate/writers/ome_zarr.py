@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +31,13 @@ class ZarrWriter:
         self._layout = layout
         self._paths = {name: unfinished(layout.folder, f"{name}.zarr") for name in layout.dtypes}
         self.block = layout.step
+        self._images = min(_CHUNK_IMAGES, layout.step)  # of a chunk
 
     def create(self) -> None:
         """Make arrays without chunks."""
         layout = self._layout
         *frames, height, width = layout.shape
-        chunk = (min(_CHUNK_IMAGES, layout.step), min(_CHUNK_SIDE, height), min(_CHUNK_SIDE, width))
+        chunk = (self._images, min(_CHUNK_SIDE, height), min(_CHUNK_SIDE, width))
         for name, path in self._paths.items():
             group = zarr.open_group(path, mode="w", zarr_format=2)
             group.attrs["multiscales"] = [_multiscale(name, bool(frames), layout.pixel_size)]
@@ -61,6 +64,18 @@ class ZarrWriter:
                 targets[name][..., first : first + len(array), :, :] = np.moveaxis(pixels, 0, -3)
 
         yield write
+
+    def adopt(self, start: int, stop: int, folder: Path) -> None:
+        """Take a block over (see `Writer`): its chunks, whose names say where they belong."""
+        for path in self._paths.values():
+            block = folder / path.name
+            chunks = [found for found in block.rglob("[0-9]*") if found.is_file()]
+            for chunk in chunks:
+                *place, image, row, column = chunk.relative_to(block).parts
+                image = str(int(image) + start // self._images)
+                target = path.joinpath(*place, image, row, column)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(chunk, target)
 
 
 def _multiscale(name: str, series: bool, pixel_size: float | None) -> dict[str, Any]:

@@ -60,6 +60,11 @@ class Tables:
                 raise InputError(f"{path} lost its end; remove {path.parent} and start anew.")
             os.truncate(path, sizes[name])
 
+    def adopt(self, folder: Path) -> None:
+        """Append the rows of tables in another folder."""
+        for path in self._paths.values():
+            _append(path, (folder / path.name).read_bytes().partition(b"\n")[2])
+
     def append(self, surrogates: Surrogates) -> None:
         """Write the rows of these images."""
         lines = (
@@ -74,10 +79,14 @@ class Tables:
         }
         for name, path in self._paths.items():
             text = csv_text((), rows[name]).partition("\n")[2]
-            with path.open("ab") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            _append(path, text.encode())
+
+
+def _append(path: Path, rows: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(rows)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _cells(record: Any) -> Iterable[Any]:

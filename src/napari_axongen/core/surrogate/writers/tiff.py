@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,14 @@ class TiffWriter:
             for file in files.values():
                 file.flush()
                 os.fsync(file.fileno())
+
+    def adopt(self, start: int, stop: int, folder: Path) -> None:
+        """Take a block over (see `Writer`)."""
+        shape = (stop - start, *self._layout.shape)
+        with self.open(start, stop) as write:
+            for name, path in self._paths.items():
+                block, dtype = folder / path.name, self._layout.dtypes[name]
+                write(start, {name: np.memmap(block, dtype, "r", _offset(block), shape)})
 
 
 def _offset(path: os.PathLike[str]) -> int:

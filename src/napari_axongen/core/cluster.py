@@ -1,0 +1,400 @@
+"""Work handed to the workers of a dask.distributed cluster, with the result of a single process.
+
+A task is one of our generators (`events.Steps`) with its arguments. It depends on nothing else, so
+one whose worker died is done anew by another. What a try writes goes into a folder of its own, and
+whoever asked moves the files of one finished try to where they belong: nothing is there twice or
+half, whatever became of the other tries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .device import Device, choose_device
+from .errors import InputError
+from .events import Event, Notice, Progress, Steps, run
+from .files import APART, atomic_path, write_bytes
+from .models.store import user_folder
+from .networks import TileExactNetwork
+from .tiling import Read, Span, Window, Write, predict, taps
+
+T = TypeVar("T")
+Task = Callable[..., Steps[Any]]
+
+_PATIENCE = 10  # seconds, until a scheduler that does not answer is not there
+_OPEN = ".open"  # a file in it for as long as somebody waits for the results
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes
+    ----------
+    index
+        Which it was.
+    value
+        What it returned.
+    notices
+        What it said.
+    folder
+        What it wrote lies here.
+    error
+        Why it failed, or None.
+    """
+
+    index: int
+    value: Any = None
+    notices: Sequence[Notice] = ()
+    folder: Path | None = None
+    error: BaseException | None = None
+
+    def result(self) -> Any:
+        """What it returned.
+
+        Raises
+        ------
+        Exception
+            Its error.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def move(self, names: Iterable[str], out: Path) -> None:
+        """Take over files that it wrote, in this order, each whole or not at all."""
+        assert self.folder is not None
+        for name in names:
+            with atomic_path(out / name) as partial:
+                os.replace(self.folder / name, partial)
+
+
+class Cluster:
+    """The workers of a scheduler; to be used in a ``with`` statement.
+
+    A task computes with one thread, and so does this process meanwhile, as last digits depend on
+    their number. The results are those of a single process with one (``OMP_NUM_THREADS=1``).
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``tcp://host:8786``.
+    where
+        Where the workers compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    InputError
+        The package distributed is not installed, or no scheduler answers there.
+    """
+
+    def __init__(self, address: str, where: str = "auto") -> None:
+        try:
+            from distributed import Client
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"A cluster needs the package {error.name}, which is not installed; run "
+                "pip install 'napari-axongen[distributed]'."
+            ) from error
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors are ours to say
+        self.address, self.where = address, where
+        self._sender = _Sender(version("napari-axongen"), str(user_folder().absolute()))
+        try:
+            self._client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
+        except Exception as error:  # of many kinds, as the address may be anything
+            raise InputError(
+                f"No scheduler answers at '{address}'; start one with 'dask scheduler', and name "
+                "the address that it says."
+            ) from error
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+        torch.set_num_threads(self._threads)
+
+    @property
+    def threads(self) -> int:
+        """How many tasks can be done at once."""
+        return int(sum(self._client.nthreads().values()))
+
+    def said(self) -> Notice:
+        """How many workers there are."""
+        count = len(self._client.nthreads())
+        if not count:
+            return Notice(f"No worker is at {self.address} yet; waiting for one.", "warning")
+        return Notice(f"{count} worker(s) at {self.address}, {self.threads} task(s) at once.")
+
+    @property
+    def device(self) -> Device:
+        """That of this process; `tiling.predict` on it sends tiles to the workers."""
+        return replace(choose_device(self.where), cluster=self)
+
+    # ------------------------------------------------------------ tasks
+
+    @contextlib.contextmanager
+    def tasks(
+        self, task: Task, calls: Iterable[tuple[Any, ...]], out: Path | None = None
+    ) -> Iterator[Iterator[Outcome]]:
+        """Do a task for each tuple of arguments; to leave the context is to cancel.
+
+        Only some more than can be done at once are on their way, so neither arguments nor results
+        pile up.
+
+        Parameters
+        ----------
+        task
+            A generator function, or a `functools.partial` of one. It is sent once, and with it what
+            is bound to it.
+        calls
+            Arguments, taken as the work goes on.
+        out
+            Where files that the tasks write will belong, a folder that all workers see. The first
+            argument of a task is then the folder to write into, of its own and within this one;
+            `Outcome.move` takes the files from there. In the end it is removed.
+
+        Yields
+        ------
+        An iterator over the `Outcome` of each, in the order in which they are done.
+
+        Raises
+        ------
+        InputError
+            The scheduler went away, or there is no room to write.
+        """
+        with (
+            contextlib.nullcontext() if out is None else _staging(out) as folder,
+            contextlib.closing(self._done(task, calls, folder)) as outcomes,
+        ):
+            yield outcomes
+
+    def _done(
+        self, task: Task, calls: Iterable[tuple[Any, ...]], staging: Path | None
+    ) -> Generator[Outcome, None, None]:
+        from distributed import CancelledError, as_completed
+        from distributed.comm.core import CommClosedError
+
+        numbered, waiting = enumerate(calls), dict[Any, int]()
+        bound = self._submit("task", _as_it_is, task)
+        done = as_completed(loop=self._client.loop)
+
+        def send() -> None:
+            threads = self.threads
+            room = threads + threads // 2 + 2 - len(waiting)
+            for index, arguments in islice(numbered, max(0, room)):
+                future = self._submit("axongen", _work, self._sender, staging, bound, *arguments)
+                waiting[future] = index
+                done.add(future)
+
+        try:
+            send()
+            for future in done:
+                yield self._outcome(waiting.pop(future), future)
+                del future  # the worker may forget it
+                send()
+        except (CancelledError, CommClosedError) as error:
+            said = "went away; what was finished is kept."
+            if self._client.status == "running":
+                said = "cannot read the work; install there what is installed here."
+            raise InputError(f"The scheduler at {self.address} {said}") from error
+        finally:
+            if self._client.status == "running":
+                self._client.cancel([bound, *waiting], force=True)
+
+    def _submit(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        with warnings.catch_warnings():  # tiles are large, and meant to be
+            warnings.filterwarnings("ignore", "Sending large graph")
+            key = f"{name}-{uuid.uuid4().hex}"
+            return self._client.submit(function, *arguments, key=key, pure=False)
+
+    def _outcome(self, index: int, future: Any) -> Outcome:
+        from distributed import CancelledError, KilledWorker
+
+        try:
+            return Outcome(index, *future.result())
+        except CancelledError:
+            raise
+        except KilledWorker as error:
+            said = f"{error.allowed_failures + 1} workers died over it; give them more memory."
+            return Outcome(index, error=InputError(said))
+        except ModuleNotFoundError as error:
+            said = f"The workers at {self.address} lack {error.name}; install there what is here."
+            return Outcome(index, error=InputError(said))
+        except Exception as error:  # the task's own
+            return Outcome(index, error=error)
+
+    # ------------------------------------------------------------ tiles
+
+    def predict(
+        self,
+        network: TileExactNetwork,
+        read: Read,
+        write: Write,
+        shape: tuple[int, int],
+        tiles: Sequence[tuple[Span, Span]],
+        **options: Any,
+    ) -> Steps[None]:
+        """Send an image through a network, a tile a task.
+
+        Parameters
+        ----------
+        network, read, write, shape
+            As of `tiling.predict`.
+        tiles
+            Those that a single process would take: others would differ in the last digits.
+        options
+            The others of `tiling.predict`.
+
+        Yields
+        ------
+        Progress by tile.
+        """
+        scale: float = options["scale"]
+
+        def window_of(spans: tuple[Span, Span]) -> tuple[Any, ...]:
+            rows, columns = (
+                taps(span.window.start, span.window.stop, scale, length)
+                for span, length in zip(spans, shape, strict=True)
+            )
+            part = spans[0].core, spans[1].core
+            return read(rows, columns), (rows.start, columns.start), part
+
+        task = partial(_tile_steps, network.cpu(), shape, self.where, options)
+        with self.tasks(task, map(window_of, tiles)) as outcomes:
+            for count, outcome in enumerate(outcomes):
+                row, column = tiles[outcome.index]
+                write(row.core, column.core, outcome.result())
+                yield Progress(count + 1, len(tiles), "tiles")
+
+
+def in_order(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """Outcomes in the order of the calls; those that come too early wait."""
+    early, index = dict[int, Outcome](), 0
+    for outcome in outcomes:
+        early[outcome.index] = outcome
+        while index in early:
+            yield early.pop(index)
+            index += 1
+
+
+# ---------------------------------------------------------------- on a worker
+
+
+@dataclass(frozen=True)
+class _Sender:
+    """Who asks: the version and the models that a worker must have, too."""
+
+    version: str
+    models: str
+
+
+def _as_it_is(value: T) -> T:
+    """Let the scheduler keep something that many tasks need."""
+    return value
+
+
+def _work(
+    sender: _Sender, staging: Path | None, task: Task, *arguments: Any
+) -> tuple[Any, list[Notice], Path | None]:
+    """Do one task; return its result, its notices and the folder that it wrote into."""
+    here = version("napari-axongen")
+    if here != sender.version:
+        raise InputError(
+            f"A worker has napari-axongen {here}, and this is {sender.version}; install the same."
+        )
+    os.environ["AXONGEN_MODELS"] = sender.models
+    torch.set_num_threads(1)
+    notices: list[Notice] = []
+
+    def heed(event: Event) -> None:
+        if isinstance(event, Notice):
+            notices.append(event)
+        if staging is not None and not (staging / _OPEN).exists():
+            raise InputError("Nobody waits for it any more.")
+
+    if staging is None:
+        return run(task(*arguments), heed), notices, None
+    try:
+        folder = Path(tempfile.mkdtemp(dir=staging))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"A worker does not see {staging.parent}; all of them need the folders of this machine."
+        ) from error
+    try:
+        return run(task(folder, *arguments), heed), notices, folder
+    finally:
+        if not (staging / _OPEN).exists():  # so whoever waited has removed it all
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _tile_steps(
+    network: TileExactNetwork,
+    shape: tuple[int, int],
+    device: str,
+    options: dict[str, Any],
+    window: npt.NDArray[np.float32],
+    first: tuple[int, int],
+    part: Window,
+) -> Steps[npt.NDArray[np.float32]]:
+    """One tile of an image of which no more is there than its window."""
+    made: list[npt.NDArray[np.float32]] = []
+
+    def within(area: Window, start: Sequence[int]) -> tuple[Any, ...]:
+        return ..., *(slice(s.start - a, s.stop - a) for s, a in zip(area, start, strict=True))
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        inside: npt.NDArray[np.float32] = window[within((rows, columns), first)]
+        return inside
+
+    def write(rows: slice, columns: slice, values: npt.NDArray[np.float32]) -> None:
+        if not made:
+            size = (span.stop - span.start for span in part)
+            made.append(np.empty((len(values), *size), np.float32))
+        made[0][within((rows, columns), [span.start for span in part])] = values
+
+    yield from predict(
+        network, read, write, shape, device=choose_device(device), part=part, **options
+    )
+    return made[0]
+
+
+# ---------------------------------------------------------------- where it is written
+
+
+@contextlib.contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A folder in another for what tasks write; removed in the end, whatever is in it."""
+    folder = out.absolute() / f"{APART}{uuid.uuid4().hex}"
+    write_bytes(folder / _OPEN, b"")  # makes the folders, too, or says why it cannot
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / _OPEN).unlink()
+        shutil.rmtree(folder, ignore_errors=True)
