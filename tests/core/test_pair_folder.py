@@ -100,6 +100,15 @@ def test_labels_of_fibres(values: list[int], said: str) -> None:
     assert said in sentence
 
 
+def test_a_mask_file_may_have_a_few_values_between_its_classes() -> None:
+    labels = np.array([0, 128, 255])[fibres()]
+    labels[0, :3] = 130, 233, 7
+    found, sentence = classes_of(labels, FIBRE_CLASSES)
+    assert "127 is myelin" in sentence
+    assert np.array_equal(found[1:], fibres()[1:])
+    assert found[0, :3].tolist() == [1, 2, 0]
+
+
 def test_two_layers_of_one_image() -> None:
     axon = np.where(fibres() == 2, np.arange(SHAPE[1]) // 30 + 7, 0)  # numbered
     whole = fibres() > 0  # reaches below the axon

@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from napari_axongen.core.classes import FIBRE_CLASSES, IGNORED
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.files import AXON, MYELIN
+from napari_axongen.core.files import AXON, MYELIN, to_classes
+from napari_axongen.core.image import Image
+
+from .labelled import class_indices
 
 RING = 2.0
 """Pixels around a bouton that was marked by a point whose truth is unknown: its edge was not drawn.
@@ -68,9 +71,9 @@ def classes_of(
     values = set(np.unique(first).tolist()) - {0}
     if not values:
         return np.zeros(first.shape, dtype=np.uint8), f"{name} are empty: all is background."
-    if values <= _MASK_VALUES and values != {AXON}:
-        found = np.select([first == AXON, first > 0], [np.uint8(_AXON), np.uint8(_MYELIN)])
-        return found.astype(np.uint8), f"{name}: 127 is myelin, 255 axon."
+    mask = _of_mask_file(first, values)
+    if mask is not None:
+        return mask, f"{name}: 127 is myelin, 255 axon."
     touching = _borders(first, 1, 2) if values == {1, 2} else 0
     if not touching:
         held = "one label" if len(values) == 1 else f"{len(values)} labels, which number fibres"
@@ -124,6 +127,19 @@ def _labels(labels: Any, name: str) -> npt.NDArray[Any]:
             "one plane are needed."
         )
     return array
+
+
+def _of_mask_file(labels: npt.NDArray[Any], values: set[int]) -> Classes | None:
+    """Classes of labels that come from a mask file; None: they are something else.
+
+    A few pixels may have values between the classes, as at smoothed edges.
+    """
+    if values == {AXON} or max(values) > AXON or not values & _MASK_VALUES:
+        return None
+    try:
+        return class_indices(to_classes(Image(labels.astype(np.uint8), "YX")))
+    except InputError:
+        return None
 
 
 def _borders(labels: npt.NDArray[Any], one: int, other: int) -> int:
