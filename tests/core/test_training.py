@@ -21,7 +21,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, Notice, Progress, run
 from napari_axongen.core.models.store import load_card
 from napari_axongen.core.training import Recipe, load_recipe, train_steps
-from napari_axongen.core.training.losses import segmentation_loss, soft_dice
+from napari_axongen.core.training.losses import LOSSES, segmentation_loss, soft_dice
 
 RECIPE = {
     "name": "tiny",
@@ -56,7 +56,7 @@ def test_a_run_leaves_a_model_with_its_card(finished: Path) -> None:
     card = load_card(finished / "model.safetensors")
     assert card.name == "tiny"
     assert card.training["recipe"]["seed"] == 3
-    assert card.training["validation"] == ["sub-2"]
+    assert card.training["split"]["validation"] == ["sub-2"]
     assert 0 <= card.metrics["validation"]["val_dice_axon"] <= 1
     history = json.loads((finished / "history.json").read_text())
     assert [entry["step"] for entry in history] == [5, 10, 14]
@@ -158,8 +158,6 @@ def test_a_damaged_checkpoint_is_said(finished: Path, tmp_path: Path) -> None:
 def test_divergence_stops_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_axongen.core.training import segmenter
-
     calls = 0
 
     def loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -167,7 +165,7 @@ def test_divergence_stops_and_keeps_the_last_checkpoint(
         calls += 1
         return segmentation_loss(logits, classes) * (float("nan") if calls == 4 else 1.0)
 
-    monkeypatch.setattr(segmenter, "segmentation_loss", loss)
+    monkeypatch.setitem(LOSSES, "cross-entropy + dice", loss)
     with pytest.raises(InputError, match="no longer finite at step 4"):
         train(tmp_path / "run")
     tensors = load_file(tmp_path / "run" / "checkpoint.safetensors")
@@ -228,7 +226,7 @@ def test_made_images_are_trained_on_beside_the_data(tmp_path: Path) -> None:
     train(tmp_path / "run", made=made)
     card = load_card(tmp_path / "run" / "model.safetensors")
     assert card.training["images"] == 4
-    assert card.training["validation"] == ["sub-2"]
+    assert card.training["split"]["validation"] == ["sub-2"]
     with pytest.raises(InputError, match="'nowhere'"):
         train(tmp_path / "other", made=made | {"model": "nowhere"})
 

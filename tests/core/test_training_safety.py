@@ -98,7 +98,7 @@ def test_the_best_weights_become_the_model(whole: Path, tmp_path: Path) -> None:
     model = load_file(whole / MODEL)
     assert all(torch.equal(model[key], best[key]) for key in model)
     with safe_open(whole / MODEL, framework="pt") as file:
-        assert file.metadata()["n"] == "2"  # its card is told of validations up to the best
+        assert file.metadata()["n"] == "6"  # its card is told of all validations
     last = recipe(keep="last")
     follow(train(Toy(last, SCORES), last, tmp_path / "last"))
     nothing_held_out = recipe(keep="best")

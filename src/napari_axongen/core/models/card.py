@@ -109,6 +109,11 @@ class Card(BaseModel):
     metrics: dict[str, dict[str, float]] = Field(
         default_factory=dict, title="Metrics", description="Scores by data set, then by name."
     )
+    history: list[dict[str, float]] = Field(
+        default_factory=list,
+        title="History",
+        description="Of the training: step, losses and scores (val_...) at each validation.",
+    )
     version: str = Field(
         default_factory=package_version,
         title="Version",

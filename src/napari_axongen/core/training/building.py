@@ -92,20 +92,35 @@ def plateau(step: int, steps: int, warm_up: int) -> float:
     return min(1.0, (step + 1) / (warm_up + 1), 3 * (steps - step) / steps)
 
 
+def kept_entry(recipe: AnyRecipe, history: list[dict[str, float]]) -> dict[str, float]:
+    """The entry of a history whose weights become the model, as the recipe says."""
+    if recipe.keep == "last":
+        return history[-1]
+    return next((entry for entry in reversed(history) if "best" in entry), history[-1])
+
+
 def run_card(
-    recipe: AnyRecipe, history: list[dict[str, float]], training: dict[str, Any], **more: Any
+    recipe: AnyRecipe,
+    history: list[dict[str, float]],
+    training: dict[str, Any],
+    test: dict[str, float] | None = None,
+    **more: Any,
 ) -> Card:
     """Card of what a run made.
 
     Parameters
     ----------
     recipe, history
-        Of the run; the last validation is its metrics.
+        Of the run.
     training
         What the task says of it, beside the recipe.
+    test
+        How the model does on the images that nothing was chosen by.
     more
         Other fields of the card.
     """
+    kept = kept_entry(recipe, history)
+    metrics = {"validation": {k: v for k, v in kept.items() if k.startswith("val_")}}
     return Card(
         name=recipe.name,
         title=recipe.title,
@@ -114,6 +129,7 @@ def run_card(
         network=recipe.full_network,
         classes=recipe.classes if isinstance(recipe, Recipe) else list(FIBRE_CLASSES),
         training={"recipe": recipe.model_dump(mode="json"), **training},
-        metrics={"validation": {k: v for k, v in history[-1].items() if k.startswith("val_")}},
+        metrics={**metrics, **({"test": test} if test else {})},
+        history=history,
         **more,
     )

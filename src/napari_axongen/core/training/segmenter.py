@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from napari_axongen.core.datasets.sources import (
     make_fields,
     make_micrographs,
 )
-from napari_axongen.core.datasets.splitting import split_by_name
+from napari_axongen.core.datasets.splitting import PARTS, split_by_name
 from napari_axongen.core.detection import boxes_of, detection_curve, find_boutons
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
@@ -35,7 +36,7 @@ from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
-from .building import descend_in_parts, recipe_network, run_card, to_device
+from .building import descend_in_parts, kept_entry, recipe_network, run_card, to_device
 from .checkpoint import best_weights
 from .losses import LOSSES
 from .parallel import share
@@ -80,7 +81,9 @@ class SegmentationTask:
         }
         self.parts = 1
         self.greys = SPARSE if recipe.contrast == "fluorescence" else USUAL
-        train, self.held_out = _load(recipe)
+        train, self.held_out, self.kept_back = _load(recipe)
+        for image in (*self.held_out, *self.kept_back):
+            scale_to(image, recipe.pixel_size)  # what it says is said now, not at the end
         pool, made = None, []
         for source in (recipe.data, recipe.made):
             if isinstance(source, SurrogateData):
@@ -91,6 +94,12 @@ class SegmentationTask:
             plane_at(image, scale_to(image, recipe.pixel_size), self.greys)
             for image in (*train, *made)
         ]
+        self._animals = {
+            part: sorted({image.animal for image in images})
+            for part, images in zip(
+                ("train", "validation", "test"), (train, self.held_out, self.kept_back), strict=True
+            )
+        }
         self.images = len(planes) + (0 if pool is None else pool.data.count)
         self.mixture = Mixture(planes, len(made), pool, recipe.share)
         self.axon_diameter = None
@@ -157,17 +166,29 @@ class SegmentationTask:
         or the F1 of detected boutons, at the threshold at which its mean is highest, and that
         threshold.
         """
-        if not self.held_out:
-            return {}
-        scores = [
-            self._judge(image, tile) for image, tile in zip(self.held_out, self._tiles, strict=True)
-        ]
-        means = {name: np.mean([score[name] for score in scores], axis=0) for name in scores[0]}
-        if self._of_fibres:
-            return {name: float(value) for name, value in means.items()}
+        means = self._means(self.held_out, self._tiles)
+        if not means or self._of_fibres:
+            return {f"val_{name}": float(value) for name, value in means.items()}
         ((name, curve),) = means.items()
         best = int(np.argmax(curve))
-        return {name: float(curve[best]), "val_threshold": float(THRESHOLDS[best])}
+        return {f"val_{name}": float(curve[best]), "val_threshold": float(THRESHOLDS[best])}
+
+    def test(self, threshold: float) -> dict[str, float]:
+        """How the averaged weights do on the test images, at a threshold chosen without them.
+
+        As `validate`; nothing where there are none.
+        """
+        at = int(np.abs(THRESHOLDS - threshold).argmin())
+        means = self._means(self.kept_back, [None] * len(self.kept_back))
+        return {name: float(v if self._of_fibres else v[at]) for name, v in means.items()}
+
+    def _means(
+        self, images: Sequence[LabelledImage], tiles: Sequence[Tile | None]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Means over some images of what is measured; of fluorescence, at each threshold."""
+        scores = [self._judge(image, tile) for image, tile in zip(images, tiles, strict=True)]
+        names = scores[0] if scores else ()
+        return {name: np.mean([score[name] for score in scores], axis=0) for name in names}
 
     def score(self, values: dict[str, float]) -> float | None:
         """What the weights are chosen by: the mean of what `validate` measured."""
@@ -182,7 +203,7 @@ class SegmentationTask:
         shown = [tile.pictures(self.recipe.classes) for tile in self._tiles[:_SHOWN]]
         return np.stack(shown) if shown else None
 
-    def _judge(self, image: LabelledImage, tile: Tile) -> dict[str, Any]:
+    def _judge(self, image: LabelledImage, tile: Tile | None) -> dict[str, Any]:
         probabilities = run(
             predict_plane(
                 self.average,
@@ -196,43 +217,45 @@ class SegmentationTask:
         )
         if self._of_fibres:
             found = class_indices(class_values(probabilities))
+        else:
+            found = (probabilities[0] >= 128).astype(np.uint8)
+        if tile is not None:
             tile.see(found)
+        known = image.classes != IGNORED
+        if self._of_fibres:
             return {
-                f"val_dice_{name}": dice(found == index, image.classes == index)
+                f"dice_{name}": dice(found[known] == index, image.classes[known] == index)
                 for index, name in enumerate(FIBRE_CLASSES)
                 if index > 0
             }
-        tile.see((probabilities[0] >= 128).astype(np.uint8))
         if tuple(self.recipe.classes) == BOUTON_CLASSES:
             boxes = boxes_of(image.classes > 0, _BOX_MARGIN)
             curve = detection_curve(
                 find_boutons(probabilities[0], THRESHOLDS[0]), boxes, THRESHOLDS
             )
-            return {"val_f1_bouton": np.array([each.f1 for each in curve])}
-        known = image.classes != IGNORED
-        truth = image.classes[known] == 1
-        values = probabilities[0][known]
-        return {
-            "val_dice_axon": np.array([dice(values >= 255 * each, truth) for each in THRESHOLDS])
-        }
+            return {"f1_bouton": np.array([each.f1 for each in curve])}
+        truth, values = image.classes[known] == 1, probabilities[0][known]
+        return {"dice_axon": np.array([dice(values >= 255 * each, truth) for each in THRESHOLDS])}
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged weights with their card."""
         data = self.recipe.data
         training = {
             "images": self.images,
-            "validation": sorted({image.animal for image in self.held_out}),
+            "split": {part: animals for part, animals in self._animals.items() if animals},
             "licence": data.licence if isinstance(data, FolderData) else "made by this package",
             "device": self.device.torch.type,
         }
+        threshold = kept_entry(self.recipe, history).get("val_threshold", 0.5)
         card = run_card(
             self.recipe,
             history,
             training,
+            self.test(threshold),
             contrast=self.recipe.contrast,
             pixel_size=self.recipe.pixel_size,
             axon_diameter=self.axon_diameter,
-            threshold=history[-1].get("val_threshold", 0.5),
+            threshold=threshold,
         )
         save_model(path, self.average, card)
 
@@ -252,23 +275,22 @@ def _begin_with(model: str, network: TileExactNetwork) -> None:
         ) from error
 
 
-def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage]]:
-    """Images to train on, but for surrogates, and those that are held out."""
+def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage], list[LabelledImage]]:
+    """Images to train on, but for surrogates, those to validate on, and those to test on."""
     data = recipe.data
     if isinstance(data, FolderData):
         images = load_labelled(data.root, recipe.classes)
         split = split_by_name({image.animal for image in images}, data.named)
-        train, held_out = (
-            [image for image in images if image.animal in split.get(part, ())]
-            for part in ("train", "val")
+        train, held_out, kept_back = (
+            [image for image in images if image.animal in split.get(part, ())] for part in PARTS
         )
-        return train, held_out
+        return train, held_out, kept_back
     if isinstance(data, SurrogateData):
         following = range(data.count, data.count + data.held_out)  # images not trained on
         held_out = surrogates(data, recipe.classes, following) if following else []
-        return [], held_out
+        return [], held_out, []
     images = make_fields(_of_em(recipe), data.count, data.side, data.seed)
-    return images[:-1], images[-1:]
+    return images[:-1], images[-1:], []
 
 
 def _of_em(recipe: Recipe) -> Contrast:
