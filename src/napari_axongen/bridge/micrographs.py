@@ -16,8 +16,8 @@ from napari_axongen.core.surrogate.em_fields import EmField
 from napari_axongen.core.surrogate.em_parameters import EmFibreParameters, Preset
 
 from .layers import RECIPE, UM
+from .outputs import Output
 from .recipes import EM_FIBRES
-from .segmenting import Output
 
 if TYPE_CHECKING:
     from napari.types import LayerData

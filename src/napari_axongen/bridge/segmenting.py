@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -15,35 +14,23 @@ from napari_axongen.core.events import Notice, Partial, Progress, Steps
 from napari_axongen.core.image import Image
 from napari_axongen.core.parameters import SegmentParameters
 
+from .fluorescence import ObjectsShown, objects_again
+from .outputs import Output
+
 if TYPE_CHECKING:
+    from napari_axongen.core.fluorescence import FluorescenceSegmentation
+    from napari_axongen.core.models.card import Card
     from napari_axongen.core.segmentation import Segmentation
 
 Plane = tuple[int, ...]
 
 
-OUTPUTS = ("myelin", "axon", "fibres")
-"""What is made from an image, from the bottom of the layer list to its top."""
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a layer shows of one plane; comes as the value of a `Partial`.
-
-    Attributes
-    ----------
-    name
-        One of `OUTPUTS`.
-    values
-        (Y, X): uint8 of 0 and 1 for myelin and axon; int32 labels for fibres, of which none occurs
-        in two planes of a stack.
-    """
-
-    name: str
-    values: npt.NDArray[Any]
+FLUORESCENCE = "auto:fluorescence"
+"""Choice of the models of fluorescence images, whatever the image looks like."""
 
 
 def segmentation_models() -> list[tuple[str, str]]:
-    """Title and name of each model that can be chosen, ``auto`` first."""
+    """Title and name of each model that can be chosen, ``auto`` first; see `chosen`."""
     from napari_axongen.core.models.store import available
 
     choices = [("Found from the image", "auto")]
@@ -51,10 +38,26 @@ def segmentation_models() -> list[tuple[str, str]]:
         cards = [card for card in available() if card.task == "segmentation"]
     except InputError:  # a broken model folder is told of when a model is loaded
         cards = []
-    return choices + [(f"{card.contrast} ({card.name})", card.name) for card in cards]
+    if any(card.contrast == "fluorescence" for card in cards):
+        choices.append(("Fluorescence: axons and boutons", FLUORESCENCE))
+    return choices + [(_title(card), card.name) for card in cards]
 
 
-def segment(image: Image, parameters: SegmentParameters, instances: bool) -> Steps[Segmentation]:
+def _title(card: Card) -> str:
+    if card.contrast == "fluorescence":
+        return f"Fluorescence: {card.classes[-1]}s ({card.name})"
+    return f"{card.contrast} ({card.name})"
+
+
+def chosen(name: str) -> dict[str, str]:
+    """Parameters of `core.parameters.SegmentParameters` that a choice stands for."""
+    model, _, contrast = name.partition(":")
+    return {"model": model, "contrast": contrast or "auto"}
+
+
+def segment(
+    image: Image, parameters: SegmentParameters, instances: bool
+) -> Steps[Segmentation | FluorescenceSegmentation]:
     """Segment an image and show each plane as soon as it is done.
 
     Yields
@@ -67,19 +70,30 @@ def segment(image: Image, parameters: SegmentParameters, instances: bool) -> Ste
     from napari_axongen.core.segmentation import segment_steps
 
     steps, highest = segment_steps(image, parameters), 0
+    objects: ObjectsShown | None = None
     while True:
         try:
             event = next(steps)
         except StopIteration as end:
-            result: Segmentation = end.value
+            result: Segmentation | FluorescenceSegmentation = end.value
             break
-        if isinstance(event, Partial):
-            highest = yield from _show(event.plane, event.value, parameters, instances, highest)
-        else:
+        if not isinstance(event, Partial):
             yield event
-    if result.probabilities.ndim == 3:
+        elif is_fluorescence(event.value):
+            objects = objects or ObjectsShown(event.value)
+            yield from objects.plane(event.plane)
+        else:
+            highest = yield from _show(event.plane, event.value, parameters, instances, highest)
+    if is_fluorescence(result):
+        yield from objects_again(result) if objects is None else objects.rest()
+    elif result.probabilities.ndim == 3:
         yield from _show((), result.probabilities, parameters, instances, 0)
     return result
+
+
+def is_fluorescence(result: Any) -> TypeGuard[FluorescenceSegmentation]:
+    """Whether a result is of a fluorescence image; torch need not be loaded to know."""
+    return hasattr(result, "finders")
 
 
 def masks_again(

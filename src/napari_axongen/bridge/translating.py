@@ -23,7 +23,7 @@ from napari_axongen.core.parameters import TranslateParameters
 
 from .jobs import EVENT_INTERVAL
 from .layers import level_0, recipe_of
-from .segmenting import Output
+from .outputs import Output
 
 if TYPE_CHECKING:
     from napari_axongen.core.translation import Translation

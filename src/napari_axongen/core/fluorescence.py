@@ -124,6 +124,12 @@ class FluorescenceSegmentation:
         )
         return replace(self, finders=finders)
 
+    def only(self, name: str) -> FluorescenceSegmentation:
+        """What ``axon`` or ``bouton``, one of those in `thresholds`, is about."""
+        (index,) = (i for i, finder in enumerate(self.finders) if finder.finds == name)
+        part = slice(index, index + 1)
+        return replace(self, finders=self.finders[part], probabilities=self.probabilities[part])
+
     def objects(self) -> Objects:
         """All axons and boutons."""
         shape = self.probabilities.shape[1:]

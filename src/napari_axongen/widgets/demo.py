@@ -12,8 +12,8 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_axongen.bridge.jobs import Job
+from napari_axongen.bridge.outputs import FIBRES
 from napari_axongen.bridge.samples import tem_field
-from napari_axongen.bridge.segmenting import OUTPUTS
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.files import write_image
 
@@ -105,7 +105,7 @@ def _wait(job: Job) -> None:
 def _write(viewer: napari.viewer.Viewer, dock: SegmentDock, table: Any, out: Path) -> list[Path]:
     source = dock.picker.layer
     stem, paths = source.name.replace(" ", "-").lower(), []
-    for output in OUTPUTS:
+    for output in FIBRES:
         layer = find_output(viewer, source, output)
         if layer is not None:
             path = out / f"{stem}_{output}.tif"

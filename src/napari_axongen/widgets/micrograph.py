@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
 
 from napari_axongen.bridge.layers import recipe_of
 from napari_axongen.bridge.micrographs import Micrograph, micrograph
+from napari_axongen.bridge.outputs import Output
 from napari_axongen.bridge.recipes import EM_FIBRES
-from napari_axongen.bridge.segmenting import Output
 from napari_axongen.bridge.settings import preference
 from napari_axongen.bridge.shelf import models_changed
 from napari_axongen.bridge.translating import translators

@@ -1,8 +1,8 @@
-"""The Labels layers of a segmentation: made once, updated in place afterwards."""
+"""The layers of a segmentation: made once, updated in place afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,14 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 
 from napari_axongen.bridge.layers import placement, recipe_of, spatial_shape, with_recipe
-from napari_axongen.bridge.segmenting import OUTPUTS, Output
+from napari_axongen.bridge.outputs import FIBRES, Output, Paths, Spots
 from napari_axongen.core.events import Partial
 
 if TYPE_CHECKING:
     import napari
 
 MASK_COLOURS: Mapping[str, str] = {"axon": "#3f8cff", "myelin": "#ff5a4d"}
+PATH_COLOUR, SPOT_COLOUR = "#59d0ff", "#ffb000"
 FIBRE_SEED = 0.5
 FIBRE_CONTOUR = 2
 LARGEST_OUTLINED = 4_000_000
@@ -101,16 +102,21 @@ class SegmentationLayers:
 
     def show(self, part: Partial) -> None:
         """Show what a job found in one plane."""
-        if isinstance(part.value, Output):
-            self._put(part.value.name, part.plane, part.value.values)
+        if not isinstance(part.value, Output):
+            return
+        values = part.value.values
+        if isinstance(values, Paths | Spots):
+            self._put_shapes(part.value.name, values)
+        else:
+            self._put(part.value.name, part.plane, values)
 
     def find(self, output: str) -> Any | None:
         """The layer of an output, if it is there."""
         return find_output(self._viewer, self._source, output, self._verb)
 
-    def sign(self, recipe: Mapping[str, Any]) -> None:
-        """Write the recipe into the layers."""
-        for output in OUTPUTS:
+    def sign(self, recipe: Mapping[str, Any], outputs: Iterable[str] = FIBRES) -> None:
+        """Write the recipe into the layers of some outputs."""
+        for output in outputs:
             layer = self.find(output)
             if layer is not None:
                 layer.metadata = with_recipe(self._source, {**recipe, "output": output})
@@ -138,18 +144,56 @@ class SegmentationLayers:
 
     def _add(self, output: str, data: Any) -> None:
         looks: dict[str, Any]
-        if output == "fibres":
-            looks = {"colormap": fibre_colormap(), "opacity": 0.7}
-        else:
+        if output in MASK_COLOURS:
             colours = {None: _NONE, 0: _NONE, 1: MASK_COLOURS[output]}
             looks = {"colormap": DirectLabelColormap(color_dict=colours), "opacity": 0.45}
-        layer = self._viewer.add_labels(
-            data,
-            name=f"{self._source.name} {output}",
-            metadata=with_recipe(self._source, {"verb": self._verb, "output": output}),
-            visible=self._visible,
-            **placement(self._on),
-            **looks,
-        )
+        else:
+            looks = {"colormap": fibre_colormap(), "opacity": 0.7 if output == "fibres" else 0.4}
+        if output == "boutons":  # their centres say as much, and hide less
+            looks["visible"] = False
+        layer = self._viewer.add_labels(data, **{**self._described(output), **looks})
         if output == "fibres":
             show_outlines(layer)
+
+    def _described(self, output: str) -> dict[str, Any]:
+        """What a new layer is given, whatever its kind."""
+        return {
+            "name": f"{self._source.name} {output}",
+            "metadata": with_recipe(self._source, {"verb": self._verb, "output": output}),
+            "visible": self._visible,
+            **placement(self._on),
+        }
+
+    def _put_shapes(self, output: str, values: Paths | Spots) -> None:
+        """Show paths or points, of all planes."""
+        layer = self.find(output)
+        if layer is not None and layer.ndim != len(self._shape):
+            self._viewer.layers.remove(layer)  # as in `_put`
+            layer = None
+        if layer is None:
+            if self._create:
+                self._add_shapes(output, values)
+            return
+        if isinstance(values, Paths):
+            layer.data = [(path, "path") for path in values.data]
+        else:
+            layer.data = values.data
+            layer.size = values.size
+        layer.features = values.features
+        place_on(layer, self._on)
+
+    def _add_shapes(self, output: str, values: Paths | Spots) -> None:
+        looks = {"ndim": len(self._shape), "features": values.features, **self._described(output)}
+        if isinstance(values, Paths):
+            self._viewer.add_shapes(
+                values.data, shape_type="path", edge_width=1, edge_color=PATH_COLOUR, **looks
+            )
+        else:
+            self._viewer.add_points(
+                values.data,
+                size=values.size,
+                face_color="transparent",
+                border_color=SPOT_COLOUR,
+                border_width=0.15,
+                **looks,
+            )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import (
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QPushButton,
@@ -14,13 +13,14 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_axongen.bridge.fluorescence import objects_again
 from napari_axongen.bridge.layers import image_of, pixel_size, recipe_of, why_not
+from napari_axongen.bridge.outputs import FIBRES, OBJECTS
 from napari_axongen.bridge.segmenting import (
-    OUTPUTS,
     fibres_again,
+    is_fluorescence,
     masks_again,
     segment,
-    segmentation_models,
 )
 from napari_axongen.bridge.settings import preference, preferred
 from napari_axongen.bridge.shelf import models_changed
@@ -30,19 +30,23 @@ from napari_axongen.core.parameters import SegmentParameters
 
 from .copying import CopyRecipe
 from .form import OptionalNumber, ParameterForm
+from .model_picker import ModelPicker
 from .outputs import SegmentationLayers, find_output
 from .parts import DeviceChip, Dock, Hint, Notices, RunRow
 from .picker import LayerPicker
-from .threshold import ThresholdSlider
+from .threshold import FIBRE, Thresholds
 
 if TYPE_CHECKING:
     import napari
 
-_SHOWN_ELSEWHERE = ("model", "pixel_size", "threshold")
+_SHOWN_ELSEWHERE = (
+    *("model", "contrast", "pixel_size"),
+    *("threshold", "axon_threshold", "bouton_threshold"),
+)
 
 
 class SegmentDock(Dock):
-    """Segment axons and myelin in the chosen image layer.
+    """Segment the chosen image layer: axons and myelin, or of fluorescence axons and boutons.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ class SegmentDock(Dock):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._result: Any = None  # the last Segmentation: its probabilities feed the slider
+        self._result: Any = None  # the last segmentation: its probabilities feed the sliders
         self._source: Any = None  # the layer it is of
         self._layers: SegmentationLayers | None = None
         self._ended = ""  # why a run was stopped
@@ -67,9 +71,7 @@ class SegmentDock(Dock):
 
     def _build(self) -> None:
         self.picker = LayerPicker(self.viewer, lambda layer: isinstance(layer, ImageLayer), why_not)
-        self.model = QComboBox()
-        self.model.setToolTip("Which contrast the image has; 'auto' finds it from the image.")
-        self._offer_models()
+        self.model = ModelPicker()
         self.pixel_size = OptionalNumber("unknown")
         self.pixel_size.setSuffix(" µm")
         self.pixel_size.setToolTip(
@@ -81,11 +83,12 @@ class SegmentDock(Dock):
         advanced = QCollapsible("Advanced")
         advanced.addWidget(self.form)
         self.run = RunRow("Segment", self.segmenting)
-        self.threshold = ThresholdSlider()
+        self.thresholds = Thresholds()
+        self.threshold = self.thresholds.sliders[FIBRE]
         self.device = DeviceChip()
         self.notices = Notices(self.device)
         self.measure = QPushButton("Measure ...")
-        self.measure.setToolTip("Open the table of fibres.")
+        self.measure.setToolTip("Open the table of fibres; there are none in fluorescence images.")
         self.copy = CopyRecipe(self._made)
 
         form = QFormLayout()
@@ -93,8 +96,6 @@ class SegmentDock(Dock):
         form.addRow("Image", self.picker)
         form.addRow("Contrast", self.model)
         form.addRow("Pixel size", self.pixel_size)
-        after = QFormLayout()
-        after.addRow("Threshold", self.threshold)
         ends = QHBoxLayout()
         ends.addWidget(self.measure, 1)
         ends.addWidget(self.copy)
@@ -103,14 +104,15 @@ class SegmentDock(Dock):
         layout.addWidget(self.pixel_note)
         layout.addWidget(advanced)
         layout.addWidget(self.run)
-        layout.addLayout(after)
+        layout.addWidget(self.thresholds)
         layout.addWidget(self.notices)
         layout.addLayout(ends)
         layout.addWidget(self.device)
         layout.addStretch(1)
 
     def _connect(self) -> None:
-        self.threshold.settled.connect(self._apply_threshold)
+        self.thresholds.settled.connect(self._apply_threshold)
+        self.model.activated.connect(self.thresholds.forget)
         self.picker.changed.connect(self._on_layer)
         self.run.clicked.connect(self.start)
         self.measure.clicked.connect(self.open_table)
@@ -125,19 +127,12 @@ class SegmentDock(Dock):
         self.on_close(self.picker.close_down)
         self.listen(self.viewer.layers.events.removed, self._on_removed)
         self.listen(self.viewer.layers.selection.events.active, self._on_selected)
-        self.listen(models_changed, self._offer_models)
+        self.listen(models_changed, self.model.refresh)
 
     def choose_model(self, name: str) -> None:
         """Choose a model by its name, as if it had been picked."""
-        self.model.setCurrentIndex(max(0, self.model.findData(name)))
-
-    def _offer_models(self, event: Any = None) -> None:
-        """Offer the models that there are now, and keep the choice."""
-        before = self.model.currentData()
-        self.model.clear()
-        for title, name in segmentation_models():
-            self.model.addItem(title, name)
-        self.choose_model(before)
+        self.model.choose(name)
+        self.thresholds.forget()
 
     def _on_selected(self, event: Any = None) -> None:
         """Follow the layer list while nothing runs."""
@@ -158,9 +153,9 @@ class SegmentDock(Dock):
         for widget in (self.picker, self.model, self.pixel_size, self.form):
             widget.setEnabled(not running)
         current = self._result is not None and self.picker.layer == self._source
-        self.threshold.setEnabled(current and not running)
+        self.thresholds.setEnabled(current and not running)
         self.copy.setEnabled(current)
-        self.measure.setEnabled(not running)
+        self.measure.setEnabled(not running and not (current and is_fluorescence(self._result)))
 
     # ------------------------------------------------------------ the run
 
@@ -172,9 +167,7 @@ class SegmentDock(Dock):
         try:
             size = self.pixel_size.optional_value()
             parameters: Any = self.form.parameters(
-                model=self.model.currentData(),
-                pixel_size=size,
-                threshold=self.threshold.probability(),
+                pixel_size=size, **self.model.parameters(), **self.thresholds.parameters()
             )
             image = image_of(layer, size)
         except InputError as error:
@@ -194,8 +187,12 @@ class SegmentDock(Dock):
 
     def _on_finished(self, result: Any) -> None:
         self._result = result
+        glows = is_fluorescence(result)
         if self._layers is not None:
-            self._layers.sign(result.recipe())
+            self._layers.sign(result.recipe(), OBJECTS if glows else FIBRES)
+        self.thresholds.show_for(
+            result.thresholds if glows else {FIBRE: result.parameters.threshold}
+        )
         self._show_state()
 
     def _on_removed(self, event: Any) -> None:
@@ -209,11 +206,17 @@ class SegmentDock(Dock):
 
     # ------------------------------------------------------------ afterwards
 
-    def _apply_threshold(self, threshold: float) -> None:
+    def _apply_threshold(self, name: str, threshold: float) -> None:
         result, source = self._result, self._source
         if result is None or self.segmenting.running:
             return
         self._layers = SegmentationLayers(self.viewer, source, create=False)
+        if is_fluorescence(result):
+            self._result = result = result.at({name: threshold})
+            self._layers.sign(result.recipe(), OBJECTS)
+            job = self.masking if name == "axon" else self.labelling  # one does not stop the other
+            job.start(lambda: objects_again(result.only(name)))
+            return
         recipe = result.recipe()
         recipe["parameters"] = {**recipe["parameters"], "threshold": threshold}
         self._layers.sign(recipe)
@@ -226,7 +229,7 @@ class SegmentDock(Dock):
     def _made(self) -> tuple[Any, Any] | None:
         """Recipe of the shown result, and the image's file."""
         if self._source is not None:
-            for output in reversed(OUTPUTS):
+            for output in reversed(OBJECTS if is_fluorescence(self._result) else FIBRES):
                 layer = find_output(self.viewer, self._source, output)
                 if layer is not None:
                     return recipe_of(layer), self._source.source.path

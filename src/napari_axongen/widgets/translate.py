@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QVBoxLayout
 
 from napari_axongen.bridge.forecast import Question
 from napari_axongen.bridge.layers import image_of, recipe_of, spatial_shape
-from napari_axongen.bridge.segmenting import Output
+from napari_axongen.bridge.outputs import Output
 from napari_axongen.bridge.shelf import models_changed
 from napari_axongen.bridge.translating import Spread, Written, contrast_of, looked_at, translate
 from napari_axongen.core.errors import InputError
