@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_axongen.core.datasets import LabelledImage
+from napari_axongen.core.datasets import LabelledImage, sources
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, run
 from napari_axongen.core.image import Image
-from napari_axongen.core.training import estimate, pools
+from napari_axongen.core.training import estimate, pools, segmenter
 from napari_axongen.core.training.estimate import Estimate, estimate_steps
 from napari_axongen.core.training.pools import SurrogatePool
 from napari_axongen.core.training.presets import starting_recipe
@@ -98,6 +98,25 @@ def test_how_many_surrogates_are_made_is_foretold(monkeypatch: pytest.MonkeyPatc
                 pool[int(index)]
             assert pool.made(draws) == pytest.approx(len(made), rel=0.1)
             assert pool.kept(draws) == pytest.approx(pool.size * len(pool._kept), rel=0.1)
+
+
+@pytest.mark.usefixtures("translators")
+def test_one_micrograph_is_rendered_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def make(contrast: str, count: int, **options: object) -> list[LabelledImage]:
+        asked.append(count)
+        return sources.make_micrographs(contrast, count, **options)
+
+    monkeypatch.setattr(segmenter, "make_micrographs", make)
+    monkeypatch.setattr(estimate, "make_micrographs", make)
+    many, one = (
+        run(estimate_steps(recipe(made={"count": count, "side": 64}), "cpu"))
+        for count in (100_000, 1)
+    )
+    assert set(asked) == {1}
+    assert many.seconds > 2 * one.seconds
+    assert many.memory - one.memory > 50_000 * 8 * 64**2
 
 
 def test_too_little_memory_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import torch
 
+from napari_axongen.core.datasets import make_micrographs
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.events import Notice, Progress, Steps
 
 from . import memory
 from .loop import Task, make_task, take_step
-from .pools import SurrogatePool
-from .recipe import AnyRecipe
-from .segmenter import SegmentationTask
+from .pools import PIXEL_BYTES, SurrogatePool
+from .recipe import AnyRecipe, MadeData, Recipe
+from .segmenter import SegmentationTask, em_contrast
 
 _WARM = 2  # steps that are taken before the time of one counts
 _TIMED = 2  # at least; more of them where they are short
@@ -72,7 +73,7 @@ def estimate_steps(recipe: AnyRecipe, device: str = "auto") -> Steps[Estimate]:
     yield Progress(0, work, "reading the data")
     with _peak(chosen.torch) as peak:
         began = time.monotonic()
-        task = make_task(recipe, chosen)
+        task = make_task(_with_one_micrograph(recipe), chosen)
         reading = time.monotonic() - began
         spent: list[float] = []
         while _more(spent[_WARM:]):
@@ -88,14 +89,15 @@ def estimate_steps(recipe: AnyRecipe, device: str = "auto") -> Steps[Estimate]:
         validation = time.monotonic() - began
         setting = recipe.optimisation
         making, kept = _surrogates(task, setting.steps * setting.batch)
+        rendering, rendered = _micrographs(recipe)
     step = statistics.median(spent[_WARM:])
     validations = math.ceil(setting.steps / recipe.validate_every)
     yield Progress(work, work)
     return Estimate(
-        reading + setting.steps * step + validations * validation + making,
+        reading + rendering + setting.steps * step + validations * validation + making,
         1 / (step + making / setting.steps),
         validation,
-        None if peak.count is None else peak.count + kept,
+        None if peak.count is None else peak.count + kept + rendered,
         chosen.reason,
         task.parts,
     )
@@ -121,6 +123,25 @@ def _one(pool: SurrogatePool) -> float:
     began = time.monotonic()
     fresh[0]
     return time.monotonic() - began
+
+
+def _with_one_micrograph(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe with a single micrograph to render: of many that takes long."""
+    if not isinstance(recipe, Recipe) or not isinstance(recipe.made, MadeData):
+        return recipe
+    one = recipe.made.model_copy(update={"count": 1})
+    return recipe.model_copy(update={"made": one})
+
+
+def _micrographs(recipe: AnyRecipe) -> tuple[float, int]:
+    """Seconds and bytes for the other micrographs of a recipe."""
+    if not isinstance(recipe, Recipe) or not isinstance(recipe.made, MadeData):
+        return 0.0, 0
+    wanted = recipe.made.model_dump(exclude={"source"}) | {"count": 1}
+    began = time.monotonic()
+    make_micrographs(em_contrast(recipe), **wanted)
+    others = recipe.made.count - 1
+    return others * (time.monotonic() - began), others * PIXEL_BYTES * recipe.made.side**2
 
 
 # ---------------------------------------------------------------- memory

@@ -17,7 +17,9 @@ from .planes import Plane, plane_at
 from .recipe import SurrogateData
 
 _KEPT = 1 << 29  # bytes of surrogates that are kept to be drawn from again
-_BYTES = 8  # that are kept of a pixel: grey value and class
+
+PIXEL_BYTES = 8
+"""Kept of a pixel: its grey value and its class."""
 
 
 def surrogates(data: SurrogateData, classes: Sequence[str], indices: range) -> list[LabelledImage]:
@@ -49,7 +51,7 @@ class SurrogatePool:
         self.parameters = load_parameters(data.parameters)
         self.votes = np.full(data.count, math.sqrt(self.parameters.width * self.parameters.height))
         self._kept: OrderedDict[int, Plane] = OrderedDict()
-        self.size = _BYTES * self.parameters.width * self.parameters.height
+        self.size = PIXEL_BYTES * self.parameters.width * self.parameters.height
         self._room = max(1, _KEPT // self.size)
 
     def __getitem__(self, index: int) -> Plane:

@@ -89,7 +89,9 @@ class SegmentationTask:
             if isinstance(source, SurrogateData):
                 pool = SurrogatePool(source, recipe.classes)
             elif source is recipe.made and source is not None:
-                made = make_micrographs(_of_em(recipe), **source.model_dump(exclude={"source"}))
+                made = make_micrographs(
+                    em_contrast(recipe), **source.model_dump(exclude={"source"})
+                )
         planes = [
             plane_at(image, scale_to(image, recipe.pixel_size), self.greys)
             for image in (*train, *made)
@@ -289,11 +291,11 @@ def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage], lis
         following = range(data.count, data.count + data.held_out)  # images not trained on
         held_out = surrogates(data, recipe.classes, following) if following else []
         return [], held_out, []
-    images = make_fields(_of_em(recipe), data.count, data.side, data.seed)
+    images = make_fields(em_contrast(recipe), data.count, data.side, data.seed)
     return images[:-1], images[-1:], []
 
 
-def _of_em(recipe: Recipe) -> Contrast:
+def em_contrast(recipe: Recipe) -> Contrast:
     """The contrast of a recipe whose images are electron micrographs, as it has checked itself."""
     assert recipe.contrast != "fluorescence"
     return recipe.contrast
