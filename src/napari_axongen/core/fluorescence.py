@@ -133,13 +133,15 @@ class FluorescenceSegmentation:
     def objects(self) -> Objects:
         """All axons and boutons."""
         shape = self.probabilities.shape[1:]
-        found = Objects(*_nothing(shape))
+        axons, lines, boutons, labels = _nothing(shape)
+        count, places = 0, [boutons]
         for plane in np.ndindex(*shape[:-2]):
-            here = self.plane_objects(plane, int(found.axons.max()), len(found.boutons))
-            found.axons[plane], found.bouton_labels[plane] = here.axons, here.bouton_labels
-            found.centrelines.extend(here.centrelines)
-            found = replace(found, boutons=np.concatenate([found.boutons, here.boutons]))
-        return found
+            here = self.plane_objects(plane, count, sum(map(len, places)))
+            axons[plane], labels[plane] = here.axons, here.bouton_labels
+            lines += here.centrelines
+            places.append(here.boutons)
+            count = max(count, int(here.axons.max(initial=0)))
+        return Objects(axons, lines, np.concatenate(places), labels)
 
     def plane_objects(self, plane: tuple[int, ...], axons: int = 0, boutons: int = 0) -> Objects:
         """Axons and boutons of one plane, numbered after those of the planes before it.
