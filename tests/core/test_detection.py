@@ -12,6 +12,7 @@ from napari_axongen.core.detection import (
     compare_boutons,
     detection_curve,
     find_boutons,
+    known_boutons,
     match_boxes,
     read_boxes,
 )
@@ -126,6 +127,16 @@ def test_the_curve_is_the_comparison_at_each_threshold() -> None:
     assert detection_curve(found, truth, thresholds) == [
         compare_boutons(found[found[:, 2] >= threshold], truth) for threshold in thresholds
     ]
+
+
+def test_what_lies_where_nothing_is_known_does_not_count() -> None:
+    valid = np.ones((30, 30), bool)
+    valid[10:20] = False
+    found = np.array([[5.0, 5], [15, 15], [12, 25], [25, 5]])
+    kept = known_boutons(found, boxes((8, 8, 10, 10), (20, 20, 4, 4)), valid)
+    assert kept.tolist() == [[5, 5], [15, 15], [25, 5]]
+    assert len(known_boutons(found, boxes(), valid)) == 2
+    assert len(known_boutons(np.empty((0, 4)), boxes((8, 8, 10, 10)), valid)) == 0
 
 
 # ---------------------------------------------------------------- boxes

@@ -143,6 +143,27 @@ class Detection:
         return 2 * self.hits / total if total else 1.0
 
 
+def known_boutons(
+    boutons: npt.NDArray[Any], boxes: Boxes, valid: npt.NDArray[np.bool_]
+) -> npt.NDArray[Any]:
+    """Boutons that can be compared: where the truth is known, or in a box.
+
+    Parameters
+    ----------
+    boutons
+        (N, 2 or more): row and column, pixels of the image.
+    boxes
+        Of the same image.
+    valid
+        (H, W): where the truth is known.
+    """
+    rows, columns = np.rint(boutons[:, :2]).astype(int).T
+    offset = boutons[:, None, :2] - boxes[:, :2] + 0.5
+    inside = np.all((offset >= 0) & (offset <= boxes[:, 2:]), axis=2)
+    kept: npt.NDArray[Any] = boutons[valid[rows, columns] | np.any(inside, axis=1)]
+    return kept
+
+
 def match_boxes(boutons: npt.NDArray[Any], boxes: Boxes) -> npt.NDArray[np.bool_]:
     """Which boutons are hits: inside a box that no better one has hit.
 

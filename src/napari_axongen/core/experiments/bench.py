@@ -33,6 +33,7 @@ from .results import REAL, SURROGATE, ImageResult, Result, read_result
 from .scoring import MEASURES, Found, choose_threshold
 
 _START = "two-photon"  # of matching
+_JUDGING = 2  # raised when trials are to be judged anew, by the models that they have
 _KEY = 16  # hexadecimal digits by which a run is known
 
 
@@ -86,7 +87,7 @@ class Bench:
             taken = order[: stage.taken(len(order))]
             learnt.update(taken)
             runs.append((yield from self._run(trial, fold, stage, order, taken, runs)))
-        key = _key([one.key for one in runs], self._data_identity(trial.data), fold.model_dump())
+        key = self._trial_key(trial, [one.key for one in runs])
         if before is not None and before.key == key:
             return before
         for one in runs:
@@ -192,6 +193,10 @@ class Bench:
         made = surrogates(data, self.experiment.classes, following)
         return [case_of(image, self.experiment.measure) for image in made]
 
+    def _trial_key(self, trial: Trial, runs: Sequence[str]) -> str:
+        fold = self.experiment.data[trial.data].folds[trial.fold]
+        return _key(_JUDGING, trial.arm, runs, self._data_identity(trial.data), fold.model_dump())
+
     def _data_identity(self, name: str) -> Any:
         return self.experiment.data[name].model_dump(include={"root", "cut"})
 
@@ -199,7 +204,7 @@ class Bench:
 
     def _baseline(self, trial: Trial, fold: Fold, before: Result | None) -> Steps[Result]:
         images = self.images[trial.data]
-        key = _key(trial.arm, self._data_identity(trial.data), fold.model_dump())
+        key = self._trial_key(trial, [])
         if before is not None and before.key == key:
             return before
         train = images.of(images.train(fold, trial.fold, 0))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from napari_axongen.core.detection import detection_curve, find_boutons
+from napari_axongen.core.detection import detection_curve, find_boutons, known_boutons
 from napari_axongen.core.evaluation import (
     THRESHOLDS,
     Curve,
@@ -126,7 +126,8 @@ class BoutonMeasure:
 
     def curves(self, found: Found, case: Case, thresholds: Curve) -> dict[str, Curve]:
         """Of boutons against boxes."""
-        found_at = detection_curve(found, case.boxes, thresholds)
+        counted = known_boutons(found, case.boxes, case.valid)
+        found_at = detection_curve(counted, case.boxes, thresholds)
         return {name: np.array([getattr(one, name) for one in found_at]) for name in self.scores}
 
     def judge(self, found: Found, case: Case, threshold: float) -> dict[str, float]:
