@@ -12,13 +12,14 @@ from napari_axongen.core.classes import AXON_CLASSES, BOUTON_CLASSES
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.store import load_card
 
-from .recipe import AnyRecipe, DiffusionRecipe, Recipe, TranslationRecipe
+from .recipe import AnyRecipe, DiffusionRecipe, Optimisation, Recipe, TranslationRecipe
 from .runs import read_run
 
 Size: TypeAlias = Literal["quick", "normal", "thorough"]
 SIZES: tuple[Size, ...] = ("quick", "normal", "thorough")
 
 _VALIDATIONS = 12  # in a run
+_WARM_UP = Optimisation.model_fields["warm_up"].default
 _FINE = 0.1  # of the learning rate, where a run begins with a trained network
 
 
@@ -57,18 +58,25 @@ def _fibres(contrast: str, crop: int) -> Preset:
     )
 
 
-def _fluorescence(title: str, classes: tuple[str, str]) -> Preset:
+def _fluorescence(title: str, classes: tuple[str, str], focus: float) -> Preset:
     return Preset(
         title,
         Recipe,
         {
             "contrast": "fluorescence",
             "classes": list(classes),
-            "network": {"name": "unet", "channels": [16, 32, 64]},
-            "optimisation": {"batch": 8, "crop": 128, "average": 0.998},
+            "network": {"name": "unet", "channels": [8, 16, 32]},
+            "loss": "cross-entropy",
+            "augmentation": {
+                "focus": focus, "zoom": 0.35, "contrast": 0.1, "brightness": 0.02, "gamma": 0.1,
+                "noise": 0.05, "blur": 0.8, "shading": 0.04,
+            },
+            "optimisation": {
+                "batch": 4, "crop": 128, "learning_rate": 3e-3, "warm_up": 30, "average": 0.99
+            },
         },
-        (240, 2400, 9600),
-    )
+        (120, 600, 2400),
+    )  # fmt: skip
 
 
 _PLAIN = {
@@ -79,8 +87,8 @@ _PLAIN = {
 PRESETS: Mapping[str, Preset] = {
     "axon-myelin-sem": _fibres("SEM", 160),
     "axon-myelin-tem": _fibres("TEM", 176),
-    "axon-fluorescence": _fluorescence("Axon (fluorescence)", AXON_CLASSES),
-    "bouton-fluorescence": _fluorescence("Bouton (fluorescence)", BOUTON_CLASSES),
+    "axon-fluorescence": _fluorescence("Axon (fluorescence)", AXON_CLASSES, 0.3),
+    "bouton-fluorescence": _fluorescence("Bouton (fluorescence)", BOUTON_CLASSES, 0.5),
     # The reference's way: 40 epochs of 26,200 patches in batches of 64 are 16,375 steps.
     "classic": Preset(
         "Classic: axon (fluorescence), as the reference trains it",
@@ -171,7 +179,9 @@ def starting_recipe(preset: str, size: Size = "normal", **entries: Any) -> AnyRe
     for name, value in entries.items():
         joined = name in made and isinstance(value, Mapping) and name != "network"
         made[name] = {**made[name], **value} if joined else value
-    made.setdefault("validate_every", max(1, made["optimisation"]["steps"] // _VALIDATIONS))
+    setting = made["optimisation"]
+    setting.setdefault("warm_up", min(_WARM_UP, setting["steps"] // 10))
+    made.setdefault("validate_every", max(1, setting["steps"] // _VALIDATIONS))
     return checked(chosen.kind, made)
 
 
