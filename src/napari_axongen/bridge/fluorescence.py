@@ -59,10 +59,10 @@ class ObjectsShown:
                     f"The {len(paths.data):,} longest centrelines are shown, {left_out:,} are not: "
                     "napari draws more of them slowly. 'axongen segment' writes all."
                 )
-            counts.append(f"{self._axons:,} axons")
+            counts.append(_counted(self._axons, "axon"))
         if "bouton" in self._result.thresholds:
             yield Partial((), Output("bouton centres", self._spots()))
-            counts.append(f"{self._boutons:,} boutons")
+            counts.append(_counted(self._boutons, "bouton"))
         yield Notice(f"Found: {' and '.join(counts)}.")
 
     def _paths(self) -> tuple[Paths, int]:
@@ -90,6 +90,10 @@ class ObjectsShown:
         index = np.unravel_index(number, stack) if stack else ()
         leading = [np.broadcast_to(axis, len(points)) for axis in index]
         return np.column_stack([*leading, points]).astype(np.float64)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def objects_again(result: FluorescenceSegmentation) -> Steps[None]:
