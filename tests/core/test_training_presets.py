@@ -59,6 +59,13 @@ def test_groups_are_joined_and_the_rest_is_replaced() -> None:
         starting_recipe("axon-myelin-sem", name="mine", data=FOLDER, optimisation={"batch": 0})
 
 
+def test_entries_that_lack_or_do_not_go_together_are_said() -> None:
+    with pytest.raises(InputError, match="^Parameter 'data' is missing"):
+        starting_recipe("axon-myelin-sem", name="mine")
+    with pytest.raises(InputError, match="^Surrogates are fluorescence images, not SEM"):
+        starting_recipe("axon-myelin-sem", name="mine", data=FOLDER, made={"source": "surrogate"})
+
+
 def test_classic_is_trained_as_the_reference_is() -> None:
     recipe = starting_recipe(
         "classic", "thorough", name="mine", data=SURROGATE, optimisation={"batch": 2, "crop": 64}

@@ -32,6 +32,11 @@ def checked(model: type[M], values: Mapping[str, Any]) -> M:
         path, group, field = _place(model, first["loc"])
         if first["type"] == "extra_forbidden":
             raise InputError(_unknown(model, path, group)) from error
+        if first["type"] == "missing":
+            raise InputError(f"Parameter '{path}' is missing.") from error
+        if not path:  # the parameters do not go together
+            said = _reason(first, None)
+            raise InputError(f"{said[:1].upper()}{said[1:]}.") from error
         shown = repr(first["input"])
         shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
         raise InputError(f"Parameter '{path}' is {shown}: {_reason(first, field)}.") from error
