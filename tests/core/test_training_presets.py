@@ -60,9 +60,9 @@ def test_groups_are_joined_and_the_rest_is_replaced() -> None:
 
 
 def test_entries_that_lack_or_do_not_go_together_are_said() -> None:
-    with pytest.raises(InputError, match="^Parameter 'data' is missing"):
+    with pytest.raises(InputError, match=r"^Parameter 'data' is missing"):
         starting_recipe("axon-myelin-sem", name="mine")
-    with pytest.raises(InputError, match="^Surrogates are fluorescence images, not SEM"):
+    with pytest.raises(InputError, match=r"^Surrogates are fluorescence images, not SEM"):
         starting_recipe("axon-myelin-sem", name="mine", data=FOLDER, made={"source": "surrogate"})
 
 
