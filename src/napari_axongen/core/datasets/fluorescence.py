@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -179,12 +178,15 @@ def path_labels(
     labels = np.zeros(shape, dtype=np.int32)
     for number, path in enumerate(paths, 1):
         points = np.asarray(path, dtype=np.float64)
-        for (r0, c0), (r1, c1) in pairwise(points):
-            steps = max(1, round(2 * max(abs(r1 - r0), abs(c1 - c0))))
-            rows = np.rint(np.linspace(r0, r1, steps + 1)).astype(int)
-            columns = np.rint(np.linspace(c0, c1, steps + 1)).astype(int)
-            inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-            labels[rows[inside], columns[inside]] = number
+        steps = np.maximum(1, np.ceil(2 * np.abs(np.diff(points, axis=0)).max(1))).astype(int)
+        at = np.repeat(np.arange(len(steps)), steps)  # the segment of each half pixel
+        at = at + (np.arange(len(at)) - np.repeat(np.cumsum(steps) - steps, steps)) / steps[at]
+        at = np.append(at, len(steps))
+        rows, columns = (
+            np.rint(np.interp(at, np.arange(len(points)), place)).astype(int) for place in points.T
+        )
+        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+        labels[rows[inside], columns[inside]] = number
     if not labels.any():
         return labels
     far, (row, column) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
