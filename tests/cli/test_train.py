@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from napari_axongen.cli import app
 from napari_axongen.core import training
 from napari_axongen.core.events import Progress, Samples, Steps, Validation
+from napari_axongen.core.training import checks
 
 
 def call(*arguments: object, code: int = 0) -> Any:
@@ -53,6 +56,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             raise
         return out / "model.safetensors"
 
+    def check(recipe: Any) -> Steps[list[Any]]:
+        yield from ()
+        return []
+
+    monkeypatch.setattr(checks, "check_data_steps", check)
     monkeypatch.setattr(training, "load_recipe", load)
     monkeypatch.setattr(training, "train_steps", steps)
     return seen
@@ -83,3 +91,25 @@ def test_a_signal_closes_the_run(seen: dict[str, Any], number: signal.Signals) -
     assert seen["events"] == 2  # the step that was under way is finished
     assert "Stopping after this step" in result.stderr
     assert signal.getsignal(number) is before
+
+
+def test_data_that_cannot_be_trained_on_is_named_before_it_is(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    grey = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    Image.fromarray(grey).save(data / "one.png")
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(data / "one_seg-axon.png")
+    recipe = {
+        "name": "x",
+        "contrast": "fluorescence",
+        "classes": ["background", "axon"],
+        "network": {"name": "unet", "channels": [4, 8]},
+        "data": {"source": "folder", "root": str(data)},
+        "optimisation": {"steps": 1, "crop": 32},
+    }
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps(recipe))
+    result = call(file, "--out", tmp_path / "run", code=1)
+    assert "one" in result.output
+    assert "48 x 64" in result.output
+    assert not (tmp_path / "run").exists()

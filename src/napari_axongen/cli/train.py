@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from napari_axongen.core.errors import InputError
+
 from .console import FAILED, INTERRUPTED, complain, follow, say
 
 if TYPE_CHECKING:
     from napari_axongen.core.events import Steps
+    from napari_axongen.core.training import AnyRecipe
 
 T = TypeVar("T")
 
@@ -52,6 +55,8 @@ def train(
     from napari_axongen.core.training import PartedError, load_recipe, train_steps
 
     loaded = load_recipe(recipe)
+    if not resume and _leads():
+        _check(loaded)
     steps = _stoppable(train_steps(loaded, out, resume, device))
     if _leads():
         typer.echo(follow(steps, loaded.name))
@@ -60,6 +65,21 @@ def train(
         run(steps)
     except PartedError as error:
         raise typer.Exit(FAILED) from error
+
+
+def _check(recipe: AnyRecipe) -> None:
+    """Say what is wrong with the data before anything is trained on it."""
+    from napari_axongen.core.training.checks import check_data_steps
+
+    found = follow(check_data_steps(recipe), "Looking at the data")
+    for finding in found:
+        if finding.level == "warning":
+            say(finding.sentence, "yellow")
+    wrong = [finding.sentence for finding in found if finding.level == "error"]
+    for sentence in wrong[:-1]:
+        complain(sentence)
+    if wrong:
+        raise InputError(wrong[-1])
 
 
 def _leads() -> bool:
