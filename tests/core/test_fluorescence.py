@@ -173,3 +173,13 @@ def test_small_holes_are_filled_and_large_ones_stay() -> None:
     assert labels[16, 16] == 1
     assert labels[30, 30] == 0
     assert labels[0, 0] == 0
+
+
+def test_an_axon_is_clear_somewhere_and_may_be_faint_elsewhere() -> None:
+    probability = np.zeros((40, 80), np.uint8)
+    probability[10:13, 5:75] = 150  # above the threshold of 0.5 all along
+    probability[10:13, 30:33] = 250  # and sure here
+    probability[28:31, 5:75] = 150  # as long, but sure nowhere
+    labels = label_axons(probability, 0.5)
+    assert (labels[10:13, 5:75] == 1).all()
+    assert not labels[20:].any()

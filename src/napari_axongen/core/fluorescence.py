@@ -32,6 +32,9 @@ AXON = AXON_CLASSES[-1]
 BOUTON_COLUMNS = ("plane", "row", "column", "radius", "score")
 """Of a table of boutons."""
 
+SURE = 0.84
+"""How far from the threshold to 1 the probability of an axon must reach somewhere."""
+
 _HOLE = 16  # px: fewer in a hole are noise, which would be a loop of the centreline
 _TOUCHING = np.ones((3, 3), dtype=np.uint8)
 
@@ -201,7 +204,9 @@ def label_axons(
     probability
         (H, W), x 255.
     threshold
-        0 to 1: probability from which a pixel is part of an axon.
+        0 to 1: probability from which a pixel can be part of an axon. Somewhere a part must go
+        `SURE` of the way from it to 1, or it is left out (hysteresis, Canny 1986): axons have faint
+        stretches, noise has no clear ones.
     min_length
         px: parts whose bounding box has a smaller diagonal are left out.
 
@@ -216,11 +221,15 @@ def label_axons(
     small[0] = False
     labels, count = ndimage.label(mask | small[holes], _TOUCHING)
     numbers = np.zeros(count + 1, dtype=np.int32)
-    long = [
-        math.hypot(*(extent.stop - extent.start for extent in box)) >= min_length
-        for box in ndimage.find_objects(labels)
+    highest = np.zeros(count + 1, dtype=np.uint8)
+    np.maximum.at(highest, labels[mask], probability[mask])
+    sure = 255 * (threshold + SURE * (1 - threshold))
+    kept = [
+        highest[number] >= sure
+        and math.hypot(*(extent.stop - extent.start for extent in box)) >= min_length
+        for number, box in enumerate(ndimage.find_objects(labels), 1)
     ]
-    numbers[1:][long] = np.arange(1, sum(long) + 1)
+    numbers[1:][kept] = np.arange(1, sum(kept) + 1)
     found: npt.NDArray[np.int32] = numbers[labels]
     return found
 

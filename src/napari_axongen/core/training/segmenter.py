@@ -29,10 +29,12 @@ from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
+from napari_axongen.core.fluorescence import label_axons
 from napari_axongen.core.image import SPARSE, USUAL
 from napari_axongen.core.matching import median_axon_diameter
 from napari_axongen.core.models.store import RUN_MODEL, load_network, save_model
 from napari_axongen.core.networks import TileExactNetwork
+from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
@@ -49,6 +51,7 @@ THRESHOLDS = np.arange(1, 50) / 50
 """Those that are tried on the held-out images of a fluorescence segmenter."""
 
 _BOX_MARGIN = 2  # px around the mask of a bouton within which a detection hits it
+_SHORTEST = SegmentParameters().min_length  # axons are judged as they will be found
 _SHOWN = 4  # held-out images of which a tile is shown
 
 
@@ -236,8 +239,9 @@ class SegmentationTask:
                 find_boutons(probabilities[0], THRESHOLDS[0]), boxes, THRESHOLDS
             )
             return {"f1_bouton": np.array([each.f1 for each in curve])}
-        truth, values = image.classes[known] == 1, probabilities[0][known]
-        return {"dice_axon": np.array([dice(values >= 255 * each, truth) for each in THRESHOLDS])}
+        truth = image.classes[known] == 1
+        masks = (label_axons(probabilities[0], each, _SHORTEST) > 0 for each in THRESHOLDS)
+        return {"dice_axon": np.array([dice(mask[known], truth) for mask in masks])}
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged weights with their card."""
