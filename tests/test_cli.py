@@ -218,10 +218,10 @@ def test_a_fault_of_ours_stops_no_other_file(
         write_image(tmp_path / name, grey(), 0.02)
     real = segmentation.segment_steps
 
-    def faulty(image: Any, parameters: Any) -> Any:
+    def faulty(image: Any, *rest: Any) -> Any:
         if image.name == "a.png":
             raise ZeroDivisionError("oops")
-        return real(image, parameters)
+        return real(image, *rest)
 
     monkeypatch.setattr(segmentation, "segment_steps", faulty)
     result = call("segment", "a.png", "b.png", "--out", "out", code=1)

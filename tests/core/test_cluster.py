@@ -9,7 +9,6 @@ import random
 import sys
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Event, Notice, Progress, Steps, run
 from napari_axongen.core.image import Image
+from napari_axongen.core.models.card import package_version
 from napari_axongen.core.parameters import SegmentParameters, TranslateParameters
 from napari_axongen.core.segmentation import segment_steps
 from napari_axongen.core.surrogate.em_export import em_fibres_steps
@@ -44,7 +44,7 @@ class Here(Cluster):
 
     def __init__(self, **sender: str) -> None:
         self.where, self.done = "cpu", 0
-        self._sender = replace(module._Sender(version("napari-axongen"), "models"), **sender)
+        self._sender = replace(module._Sender(package_version(), "models"), **sender)
 
     def _done(
         self, task: Task, calls: Iterable[tuple[Any, ...]], staging: Path | None

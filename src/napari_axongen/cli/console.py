@@ -57,6 +57,11 @@ class Group(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
+def tell(title: str, notice: events.Notice) -> None:
+    """Say what a job noticed."""
+    say(f"{title}: {notice.message}", "yellow" if notice.level == "warning" else "")
+
+
 def follow(steps: events.Steps[T], title: str) -> T:
     """Run a job with a progress bar, saying its notices; return its result."""
     with Progress(
@@ -81,7 +86,7 @@ def follow(steps: events.Steps[T], title: str) -> T:
                 best = ", the best so far" if event.best else ""
                 say(f"{title}: step {event.step}: {_numbers(event.values)}{best}")
             elif isinstance(event, events.Notice):
-                say(f"{title}: {event.message}", "yellow" if event.level == "warning" else "")
+                tell(title, event)
 
         try:
             return events.run(steps, show)
@@ -95,20 +100,28 @@ def _numbers(values: Mapping[str, float]) -> str:
 
 def each(paths: Sequence[Path], work: Callable[[Path], None]) -> int:
     """Do the work for each file; name those that fail and go on. Returns how many failed."""
-    failed = 0
-    for path in paths:
-        try:
-            work(path)
-        except InputError as error:
-            message = str(error)
-            complain(message if path.name in message else f"{path}: {message}")
-            failed += 1
-        except MemoryError:
-            complain(f"{path} does not fit into memory; cut it into smaller images.")
-            failed += 1
-        except Exception as error:  # a fault of ours: the other files are done all the same
-            complain(f"{path}: unexpected {type(error).__name__}: {error}; please report this.")
-            failed += 1
+    return summed_up([attempt(path, work) for path in paths])
+
+
+def attempt(path: Path, work: Callable[[Path], None]) -> bool:
+    """Do the work for a file, and name it if that fails. Returns whether it is done."""
+    try:
+        work(path)
+    except InputError as error:
+        message = str(error)
+        complain(message if path.name in message else f"{path}: {message}")
+    except MemoryError:
+        complain(f"{path} does not fit into memory; cut it into smaller images.")
+    except Exception as error:  # a fault of ours: the other files are done all the same
+        complain(f"{path}: unexpected {type(error).__name__}: {error}; please report this.")
+    else:
+        return True
+    return False
+
+
+def summed_up(done: Sequence[bool]) -> int:
+    """Say how many files failed, and return it."""
+    failed = done.count(False)
     if failed:
-        complain(f"{failed} of {len(paths)} files failed.")
+        complain(f"{failed} of {len(done)} files failed.")
     return failed

@@ -16,9 +16,10 @@ from napari_axongen.core.surrogate.em_parameters import (
     Preset,
 )
 
+from .bulk import workers
 from .console import follow
 from .generate import Devices
-from .options import choices, with_options
+from .options import Scheduler, choices, with_options
 
 Presets = choices("Presets", Preset)
 
@@ -50,6 +51,7 @@ def em_fibres(
         str, typer.Option(help="The model of the method; auto: one that makes the contrast.")
     ] = "auto",
     device: Annotated[Devices, typer.Option(help="Where to render the images.")] = Devices.auto,
+    scheduler: Scheduler = None,
 ) -> None:
     """Make masks of myelinated fibres, and electron micrographs of them.
 
@@ -84,5 +86,6 @@ def em_fibres(
         check(chosen)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
-    steps = em_fibres_steps(chosen, count, seed, out, resume, renderer)
-    typer.echo(follow(steps, "em-fibres"))
+    with workers(scheduler, device.value) as cluster:
+        steps = em_fibres_steps(chosen, count, seed, out, resume, renderer, cluster)
+        typer.echo(follow(steps, "em-fibres"))

@@ -12,8 +12,9 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.surrogate.writers.base import Format
 
+from .bulk import workers
 from .console import follow, say
-from .options import choices
+from .options import Scheduler, choices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ def generate(
     ] = Formats.tiff,
     device: Annotated[Devices, typer.Option(help="Where to compute.")] = Devices.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
+    scheduler: Scheduler = None,
     show: Annotated[
         bool, typer.Option("--show", help="Print the parameters as a file, and make nothing.")
     ] = False,
@@ -99,8 +101,11 @@ def generate(
     if out is None:
         raise typer.BadParameter("name the folder of the images.", param_hint="--out")
     _summary(parameters, loaded.report)
-    steps = export_steps(chosen, count, seed, out, format.value, series, device.value, resume)
-    typer.echo(follow(steps, parameters))
+    with workers(scheduler, device.value) as cluster:
+        steps = export_steps(
+            chosen, count, seed, out, format.value, series, device.value, resume, cluster
+        )
+        typer.echo(follow(steps, parameters))
 
 
 def _read(source: str) -> Loaded:

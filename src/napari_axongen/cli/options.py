@@ -16,6 +16,17 @@ from pydantic.fields import FieldInfo
 from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Hand the work to the workers of this dask.distributed scheduler, such as "
+        "tcp://host:8786: files, parts of an export, or the tiles of a single image. They must see "
+        "the same folders and have the same napari-axongen; each task takes one thread.",
+    ),
+]
+
 
 def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for each field of a parameter model.

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Notice, Steps
 from napari_axongen.core.parameters import SegmentParameters
 
-from .console import FAILED, each, follow, say
+from .bulk import files, settled
+from .console import FAILED
 from .inputs import distinct
-from .options import with_options
+from .options import Scheduler, with_options
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from napari_axongen.core.device import Device
     from napari_axongen.core.fluorescence import FluorescenceSegmentation
     from napari_axongen.core.segmentation import Segmentation
 
@@ -28,6 +32,7 @@ def segment(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or OME-TIFF files.")],
     out: Annotated[Path, typer.Option(help="Folder of the results; made if it is missing.")],
     parameters: SegmentParameters,
+    scheduler: Scheduler = None,
 ) -> None:
     """Find axons and myelin in micrographs, axons and boutons in fluorescence images.
 
@@ -38,11 +43,9 @@ def segment(
     """
     paths = distinct(images, "seg-...")
     _check(parameters)
-
-    def work(path: Path) -> None:
-        _segment(path, out, parameters)
-
-    if each(paths, work):
+    if scheduler is not None:
+        parameters = settled(parameters)
+    if files(paths, partial(_segment, parameters), out, scheduler, parameters.device):
         raise typer.Exit(FAILED)
 
 
@@ -59,38 +62,46 @@ def _check(parameters: SegmentParameters) -> None:
         raise typer.BadParameter(str(error)) from error
 
 
-def _segment(path: Path, out: Path, parameters: SegmentParameters) -> None:
+def _segment(
+    parameters: SegmentParameters, folder: Path, path: Path, device: Device | None = None
+) -> Steps[list[str]]:
+    """Segment a file; write into a folder, and return the names of what was written."""
     from napari_axongen.core.files import read_image, write_text
     from napari_axongen.core.segmentation import Segmentation, segment_steps
 
     image = read_image(path, parameters.pixel_size)
-    result = follow(segment_steps(image, parameters), path.name)
+    result = yield from segment_steps(image, parameters, device)
     if len(image.spatial_shape) > 2:
-        say(f"{path.name} is a stack ({image.axes}): its masks are .tif files with all planes.")
+        yield Notice(f"A stack ({image.axes}): its masks are .tif files with all planes.")
     write = _write_fibres if isinstance(result, Segmentation) else _write_objects
-    write(result, out, path.stem)
+    names = write(result, folder, path.stem)
     recipe = {"image": path.name, **result.recipe()}
-    write_text(out / f"{path.stem}_seg.json", json.dumps(recipe, indent=2) + "\n")
+    write_text(folder / f"{path.stem}_seg.json", json.dumps(recipe, indent=2) + "\n")
+    return [*names, f"{path.stem}_seg.json"]
 
 
-def _write_fibres(result: Segmentation, out: Path, stem: str) -> None:
+def _write_fibres(result: Segmentation, out: Path, stem: str) -> list[str]:
     from napari_axongen.core.files import AXON, MYELIN
 
     classes = result.classes()
+    names = []
     for name, value in (("axonmyelin", None), ("axon", AXON), ("myelin", MYELIN)):
         mask = classes if value is None else (classes == value).view("uint8") * 255
-        _write_mask(out / f"{stem}_seg-{name}", mask, result.pixel_size)
+        names.append(_write_mask(out / f"{stem}_seg-{name}", mask, result.pixel_size))
+    return names
 
 
-def _write_objects(result: FluorescenceSegmentation, out: Path, stem: str) -> None:
+def _write_objects(result: FluorescenceSegmentation, out: Path, stem: str) -> list[str]:
     from napari_axongen.core.centrelines import write_centrelines
     from napari_axongen.core.files import csv_text, write_text
     from napari_axongen.core.fluorescence import AXON, BOUTON_COLUMNS
 
     objects = result.objects()
+    names = []
     for name in result.thresholds:
         labels = objects.axons if name == AXON else objects.bouton_labels
-        _write_mask(out / f"{stem}_seg-{name}", (labels > 0).view("uint8") * 255, result.pixel_size)
+        mask = (labels > 0).view("uint8") * 255
+        names.append(_write_mask(out / f"{stem}_seg-{name}", mask, result.pixel_size))
         if name == AXON:
             table = out / f"{stem}_centrelines.csv"
             write_centrelines(table, objects.centrelines)
@@ -98,13 +109,14 @@ def _write_objects(result: FluorescenceSegmentation, out: Path, stem: str) -> No
             table = out / f"{stem}_boutons.csv"
             rows = ((int(row[0]), *row[1:]) for row in objects.boutons.tolist())
             write_text(table, csv_text(BOUTON_COLUMNS, rows))
-        typer.echo(table)
+        names.append(table.name)
+    return names
 
 
-def _write_mask(target: Path, mask: npt.NDArray[np.uint8], pixel_size: float | None) -> None:
-    """Write a mask, of a stack as .tif, and say so."""
+def _write_mask(target: Path, mask: npt.NDArray[np.uint8], pixel_size: float | None) -> str:
+    """Write a mask, of a stack as .tif; returns the name of the file."""
     from napari_axongen.core.files import write_image
 
     target = target.with_name(f"{target.name}.{'png' if mask.ndim == 2 else 'tif'}")
     write_image(target, mask, pixel_size)
-    typer.echo(target)
+    return target.name

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Notice, Steps
 from napari_axongen.core.parameters import TranslateParameters
 
-from .console import FAILED, each, follow, say
+from .bulk import files, settled
+from .console import FAILED
 from .inputs import MASK, Masks, distinct, expand
-from .options import with_options
+from .options import Scheduler, with_options
+
+if TYPE_CHECKING:
+    from napari_axongen.core.device import Device
 
 
 @with_options(TranslateParameters)
@@ -31,6 +38,7 @@ def translate(
             "NAME_seg-axonmyelin....png or NAME.png. Omitted, a segmenter makes it."
         ),
     ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Render micrographs in the other microscope's contrast.
 
@@ -41,15 +49,24 @@ def translate(
     """
     paths = distinct(expand(images), "sem.tif or ..._tem.tif")
     _check(parameters)
+    if scheduler is not None:
+        parameters, mask = settled(parameters), mask and mask.absolute()
     masks = None if mask is None else Masks(mask, len(paths))
     told = [] if masks is None else masks.files or [masks.where]
-    read = {path.resolve() for path in (*paths, *told)}
-
-    def work(path: Path) -> None:
-        _translate(path, masks, out, parameters, read)
-
-    if each(paths, work):
+    refuse = partial(_refuse, {path.resolve() for path in (*paths, *told)})
+    work = partial(_translate, parameters, masks, refuse)
+    tiled = parameters.method == "cgan"
+    if files(paths, work, out, scheduler, parameters.device, tiled, refuse):
         raise typer.Exit(FAILED)
+
+
+def _refuse(read: Set[Path], target: Path) -> None:
+    """Never replace what is read."""
+    if target.resolve() in read:
+        raise InputError(
+            f"{target} is one of the images or masks that are read; write into another folder than "
+            "theirs."
+        )
 
 
 def _check(parameters: TranslateParameters) -> None:
@@ -63,12 +80,14 @@ def _check(parameters: TranslateParameters) -> None:
 
 
 def _translate(
-    path: Path,
-    masks: Masks | None,
-    out: Path,
     parameters: TranslateParameters,
-    read: set[Path],
-) -> None:
+    masks: Masks | None,
+    refuse: Callable[[Path], None],
+    folder: Path,
+    path: Path,
+    device: Device | None = None,
+) -> Steps[list[str]]:
+    """Translate a file; write into a folder, and return the names of what was written."""
     from napari_axongen.core.files import read_image, read_mask, write_image, write_text
     from napari_axongen.core.translation import translate_steps
 
@@ -84,7 +103,7 @@ def _translate(
                 f"{file} is of size {mask.shape} and {path.name} of {image.spatial_shape}; take "
                 "the mask that was made from this image."
             )
-    result = follow(translate_steps(image, parameters, mask), path.name)
+    result = yield from translate_steps(image, parameters, mask, device=device)
     stem = f"{path.stem}_{(result.target or 'translated').lower()}"
     axes = image.axes.removesuffix("C")
     several = "I" if parameters.samples > 1 else ""
@@ -92,18 +111,14 @@ def _translate(
     if result.spread is not None:
         written[f"{stem}_spread.tif"] = result.spread, axes
     if result.mask is None:
-        say(f"{path.name}: made without a mask, so no mask is written.")
+        yield Notice("Made without a mask, so no mask is written.")
     else:
         ending = "png" if result.mask.ndim == 2 else "tif"
         written[f"{stem}{MASK}.{ending}"] = result.mask, axes
     for name in written:
-        if (out / name).resolve() in read:
-            raise InputError(
-                f"{out / name} is one of the images or masks that are read; write into another "
-                "folder than theirs."
-            )
+        refuse(folder / name)
     for name, (array, order) in written.items():
-        write_image(out / name, array, result.pixel_size, order)
-        typer.echo(out / name)
+        write_image(folder / name, array, result.pixel_size, order)
     recipe = {"image": path.name, **result.recipe()}
-    write_text(out / f"{stem}.json", json.dumps(recipe, indent=2) + "\n")
+    write_text(folder / f"{stem}.json", json.dumps(recipe, indent=2) + "\n")
+    return [*written, f"{stem}.json"]

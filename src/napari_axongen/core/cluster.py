@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +31,7 @@ from .device import Device, choose_device
 from .errors import InputError
 from .events import Event, Notice, Progress, Steps, run
 from .files import APART, atomic_path, write_bytes
+from .models.card import package_version
 from .models.store import user_folder
 from .networks import TileExactNetwork
 from .tiling import Read, Span, Window, Write, predict, taps
@@ -116,7 +116,7 @@ class Cluster:
             ) from error
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors are ours to say
         self.address, self.where = address, where
-        self._sender = _Sender(version("napari-axongen"), str(user_folder().absolute()))
+        self._sender = _Sender(package_version(), str(user_folder().absolute()))
         try:
             self._client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
         except Exception as error:  # of many kinds, as the address may be anything
@@ -241,7 +241,8 @@ class Cluster:
         except CancelledError:
             raise
         except KilledWorker as error:
-            said = f"{error.allowed_failures + 1} workers died over it; give them more memory."
+            tries = error.allowed_failures + 1
+            said = f"Its worker died, {tries} time(s); give the workers more memory."
             return Outcome(index, error=InputError(said))
         except ModuleNotFoundError as error:
             said = f"The workers at {self.address} lack {error.name}; install there what is here."
@@ -323,7 +324,7 @@ def _work(
     sender: _Sender, staging: Path | None, task: Task, *arguments: Any
 ) -> tuple[Any, list[Notice], Path | None]:
     """Do one task; return its result, its notices and the folder that it wrote into."""
-    here = version("napari-axongen")
+    here = package_version()
     if here != sender.version:
         raise InputError(
             f"A worker has napari-axongen {here}, and this is {sender.version}; install the same."
