@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_the_package_is_light() -> None:
 def test_public_names() -> None:
     assert set(napari_axongen.__all__) == {
         "__version__",
+        "evaluate",
         "evaluate_tracing",
         "generate",
         "generate_series",
@@ -201,3 +203,18 @@ def test_evaluate_tracing_takes_files_and_lists(tmp_path: Path) -> None:
     assert from_file.overall.traced_to_truth == pytest.approx(1.5)
     close = napari_axongen.evaluate_tracing([path], str(tmp_path / "truth.csv"), tolerance=1)
     assert close.overall.precision == close.overall.recall == 0
+
+
+def test_an_experiment_is_run_from_python(tmp_path: Path) -> None:
+    entries = {
+        "name": "none-yet",
+        "measure": "axon",
+        "data": {"here": {"root": str(tmp_path), "folds": {"f": {"test": ["a"], "train": ["b"],
+                                                                  "validation": ["c"]}}}},
+        "recipe": {"network": NETWORK, "optimisation": {"steps": 1}},
+        "arms": {"real": {"real": "all"}},
+    }  # fmt: skip
+    file = tmp_path / "experiment.yaml"
+    file.write_text(json.dumps(entries))
+    with pytest.raises(InputError, match="no arm 'unreal'"):
+        napari_axongen.evaluate(file, tmp_path / "out", only=["unreal"])

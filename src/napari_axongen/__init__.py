@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
+        evaluate,
         evaluate_tracing,
         generate,
         generate_series,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "evaluate",
     "evaluate_tracing",
     "generate",
     "generate_series",

@@ -15,6 +15,8 @@ from .core.image import Image, check_pixel_size
 from .core.parameters import SegmentParameters, TranslateParameters
 
 if TYPE_CHECKING:
+    from .core.experiments import Experiment
+    from .core.experiments.evaluating import Evaluation
     from .core.fluorescence import FluorescenceSegmentation
     from .core.morphometry import Morphometry
     from .core.segmentation import Segmentation
@@ -310,6 +312,48 @@ def train(
         recipe = load_recipe(Path(recipe))
     with closing(train_steps(recipe, Path(out), resume, device)) as steps:
         return run(steps, on_event)
+
+
+def evaluate(
+    experiment: Experiment | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    only: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    folds: Sequence[str] = (),
+    device: str = "auto",
+    *,
+    on_event: Callable[[Event], None] | None = None,
+) -> Evaluation:
+    """Run an experiment: every arm on every fold with every seed.
+
+    Parameters
+    ----------
+    experiment
+        Experiment, or path of its YAML file.
+    out
+        Its folder. What was done before is not done again.
+    only, seeds, folds
+        Arms, seeds and folds to do; empty: all.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    on_event
+        Called with each `core.events` event: progress and notices.
+
+    Returns
+    -------
+    Its ``outcome`` has the results, ``written`` the files of tables and plots.
+
+    Raises
+    ------
+    InputError
+        The experiment is not valid, a trial cannot be done, or matplotlib is missing.
+    """
+    from .core.experiments import load_experiment
+    from .core.experiments.evaluating import evaluate_steps
+
+    if isinstance(experiment, str | os.PathLike):
+        experiment = load_experiment(Path(experiment))
+    return run(evaluate_steps(experiment, Path(out), only, seeds, folds, device), on_event)
 
 
 def evaluate_tracing(

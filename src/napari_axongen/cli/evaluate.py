@@ -50,29 +50,20 @@ def evaluate(
     Writes table.csv, differences.csv, table.md and plots. What was done before is not done again,
     so an experiment that was stopped goes on where it was, and parts of it may be done one by one.
     """
-    from napari_axongen.core.experiments import load_experiment, trials
-    from napari_axongen.core.experiments.images import load_images
-    from napari_axongen.core.experiments.plots import check_plots, write_maps, write_plots
-    from napari_axongen.core.experiments.tables import Outcome
+    from napari_axongen.core.experiments import load_experiment
+    from napari_axongen.core.experiments.evaluating import evaluate_steps
 
     loaded = load_experiment(experiment)
-    chosen = trials(loaded, only or (), seeds or (), folds or ())
-    check_plots()
-    if not table:
-        from napari_axongen.core.experiments.bench import experiment_steps
-
-        follow(experiment_steps(loaded, out, chosen, device), loaded.name)
-    outcome = Outcome(loaded, out)
-    if not outcome.results:
+    parts = only or (), seeds or (), folds or ()
+    done = follow(evaluate_steps(loaded, out, *parts, device, table=table), loaded.name)
+    if not done.outcome.results:
         say(f"Nothing of {loaded.name} is done in {out}.", "yellow")
         return
-    written = [*outcome.write(), *write_plots(outcome)]
-    if not table:
-        written += write_maps(outcome, load_images(loaded, out))
-    for path in written:
+    for path in done.written:
         typer.echo(path)
-    if outcome.missing:
-        say(f"{len(outcome.missing)} trials are missing, such as {outcome.missing[0]}.", "yellow")
+    missing = done.outcome.missing
+    if missing:
+        say(f"{len(missing)} trials are missing, such as {missing[0]}.", "yellow")
 
 
 def tracing(
