@@ -162,8 +162,9 @@ def test_tiles_of_one_image_to_segment(same: Callable[..., Any]) -> None:
 
 def test_tiles_of_one_image_to_translate(same: Callable[..., Any]) -> None:
     write_image(Path("wide.png"), np.tile(FIELD.image, (1, 3)), 0.02)
-    condition = ("--condition", "mask and structure")
-    same("translate", "wide.png", *TO_SEM, *SMALL, *condition, "--memory", 64, kill=False)
+    write_image(Path("mask.png"), np.tile(FIELD.classes, (1, 3)))
+    told = ("--mask", "mask.png", "--condition", "mask and structure")
+    same("translate", "wide.png", *TO_SEM, *SMALL, *told, "--memory", 64, kill=False)
 
 
 # ---------------------------------------------------------------- exports
