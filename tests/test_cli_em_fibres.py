@@ -208,7 +208,7 @@ def test_wrong_usage_of_images(tmp_path: Path, options: tuple[str, ...], said: s
 def test_a_recipe_may_add_images_by_diffusion() -> None:
     entries = {"method": "ddpm", "count": 2, "side": 64, "steps": 2, "seed": 3}
     made = MadeData.model_validate(entries)
-    images = make_micrographs("SEM", **dict(made))
+    images = make_micrographs("SEM", **made.model_dump(exclude={"source"}))
     assert [image.animal for image in images] == ["sub-made000", "sub-made001"]
     assert images[0].image.data.shape == (64, 64)
     again = make_micrographs("SEM", 1, 64, 3, method="ddpm", steps=2)
