@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _POSITIONS = 200
 _REST = 15  # ms that the slider's positions are gathered: a change of data takes napari about ten
-_GAP = 0.02  # of the width, between the two images
+GAP = 0.02
+"""Of the width, between two images side by side."""
 
 
 class Compare(QWidget):
@@ -107,7 +108,7 @@ class Compare(QWidget):
             self._draw_curtain(data)
         else:
             self._curtain.data = data
-        self._curtain.translate = self._moved(self._made, column)
+        self._curtain.translate = moved(self._made, column)
         self._made.visible = False
 
     def _visible_columns(self) -> tuple[float, float]:
@@ -148,9 +149,9 @@ class Compare(QWidget):
         if on:
             self.slider.setValue(0)
             self._open()
-        width = level_0(self._made).shape[-1] * (1 + _GAP)
+        width = level_0(self._made).shape[-1] * (1 + GAP)
         for layer in (self._made, *self._labels()):
-            place = self._moved(self._source, width if on else 0)
+            place = moved(self._source, width if on else 0)
             layer.translate = (*layer.translate[: layer.ndim - len(place)], *place)
         self._viewer.reset_view()
 
@@ -162,10 +163,10 @@ class Compare(QWidget):
             if (recipe_of(layer) or {}).get("source") == self._made.name
         ]
 
-    @staticmethod
-    def _moved(layer: Any, columns: float) -> Any:
-        """Where a layer lies when it is moved by some columns of its own."""
-        offset = np.zeros(layer.ndim)
-        offset[-1] = columns
-        linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
-        return np.asarray(layer.translate) + np.asarray(linear(offset))
+
+def moved(layer: Any, columns: float) -> Any:
+    """Where a layer lies when it is moved by some columns of its own."""
+    offset = np.zeros(layer.ndim)
+    offset[-1] = columns
+    linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
+    return np.asarray(layer.translate) + np.asarray(linear(offset))

@@ -124,7 +124,7 @@ def _editor(field: FieldInfo, value: Any) -> QWidget:
         if optional:
             number = OptionalNumber("automatic", decimals=4)
         else:
-            fine = low is not None and 0 < low < 0.01
+            fine = (low is not None and 0 < low < 0.01) or round(value, 2) != value
             number = FineNumber() if fine else QDoubleSpinBox()
             number.setDecimals(6 if fine else 2)
         number.setSuffix(_unit(field))

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 _DEVICE_NOTICE = "Computing on "
 
-_PRIMARY = """
+PRIMARY = """
 QPushButton { font-weight: bold; padding: 7px; background-color: #3f63d6; color: white; }
 QPushButton:hover { background-color: #5578e8; }
 QPushButton:disabled { background-color: rgba(128, 128, 128, 60); color: gray; }
 """
+"""Style of the one button that a dock is for."""
 
 
 class Dock(QWidget):
@@ -175,7 +176,7 @@ class RunRow(QWidget):
         self._title, self._job = title, job
         self.button = QPushButton(title)
         if primary:
-            self.button.setStyleSheet(_PRIMARY)
+            self.button.setStyleSheet(PRIMARY)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)

@@ -1,0 +1,269 @@
+"""What a person says of a training before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_axongen.bridge.jobs import Job
+from napari_axongen.bridge.open_pairs import common_pixel_size
+from napari_axongen.bridge.plans import (
+    CONTRASTS,
+    MEANINGS,
+    Plan,
+    classes_of_preset,
+    first_recipe,
+    free_name,
+    plan_of,
+    slots,
+    starts,
+)
+from napari_axongen.bridge.translating import contrast_of
+from napari_axongen.core.checking import checked
+from napari_axongen.core.errors import InputError
+from napari_axongen.core.training.presets import PRESETS, SIZES, begin_with
+from napari_axongen.core.training.recipe import AnyRecipe, DiffusionRecipe, Recipe
+
+from .parts import Hint
+from .seed import SeedRow
+from .spin import ignore_wheel
+from .train_details import Details
+from .train_made import Mixing
+from .train_sources import FOLDER, LAYERS, NONE, SURROGATES, ImagePicker
+
+if TYPE_CHECKING:
+    import napari
+
+_SCRATCH = "From scratch"
+_LONGEST = 1_000_000  # steps
+
+
+class TrainForm(QWidget):
+    """What to train, from which images, from which start, and how long.
+
+    Signals
+    -------
+    changed()
+        Anything.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, jobs: tuple[Job, Job]) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._recipe: AnyRecipe | None = None
+        self._named = False  # by a person
+        self._settling = False  # parts are being set: what they say of it is not news
+        self.what = _choices("What the network shall learn.")
+        for preset, one in PRESETS.items():
+            self.what.addItem(one.title, preset)
+        self.meaning = Hint()
+        self.direction = _choices("From which microscope to which.")
+        for contrast in CONTRASTS:
+            (other,) = (name for name in CONTRASTS if name != contrast)
+            self.direction.addItem(f"{other} → {contrast}", contrast)
+        self.pickers = [ImagePicker(viewer, job) for job in jobs]
+        self.mixing = Mixing(viewer)
+        self.start = _choices(
+            "Begin with random weights, or go on from a trained network: then far fewer images "
+            "and steps are enough."
+        )
+        self.name = QLineEdit()
+        self.name.setToolTip("What the model will be called in the other docks.")
+        self.length = _choices("How long it trains. Quick: is it worth it? Thorough: overnight.")
+        for size in SIZES:
+            self.length.addItem(size.capitalize(), size)
+        self.length.setCurrentIndex(SIZES.index("normal"))
+        self.steps = QSpinBox()
+        self.steps.setRange(1, _LONGEST)
+        self.steps.setSuffix(" steps")
+        self.steps.setGroupSeparatorShown(True)
+        ignore_wheel(self.steps)
+        self.seed = SeedRow()
+        self.details = Details()
+        self._build()
+        self._connect()
+        self._on_what()
+
+    def _build(self) -> None:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Train", self.what)
+        form.addRow(self.meaning)
+        form.addRow("Direction", self.direction)
+        self._direction = form.labelForField(self.direction)
+        self._titles = [QLabel(), QLabel()]
+        for title, picker in zip(self._titles, self.pickers, strict=True):
+            form.addRow(title, picker.kind)
+            form.addRow(picker)
+        form.addRow(self.mixing)
+        form.addRow("Start", self.start)
+        form.addRow("Name", self.name)
+        length = QHBoxLayout()
+        length.addWidget(self.length, 1)
+        length.addWidget(self.steps, 1)
+        form.addRow("Length", length)
+        form.addRow("Seed", self.seed)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.details)
+        layout.addStretch(1)
+
+    def _connect(self) -> None:
+        self.what.currentIndexChanged.connect(lambda _: self._on_what())
+        self.direction.currentIndexChanged.connect(lambda _: self._on_what())
+        self.start.currentIndexChanged.connect(lambda _: self._on_recipe())
+        self.length.currentIndexChanged.connect(lambda _: self._on_recipe())
+        self.name.textEdited.connect(self._on_name)
+        for picker in self.pickers:
+            picker.changed.connect(self._on_images)
+        for signal in (
+            self.mixing.changed,
+            self.steps.valueChanged,
+            self.seed.changed,
+            self.details.changed,
+        ):
+            signal.connect(lambda *_: self.changed.emit())
+
+    # ------------------------------------------------------------ what it says
+
+    @property
+    def preset(self) -> str:
+        """Which preset."""
+        return str(self.what.currentData())
+
+    def plan(self) -> Plan:
+        """What is asked for.
+
+        Raises
+        ------
+        InputError
+            Something is missing or out of bounds.
+        """
+        assert self._recipe is not None
+        entries = {**self._recipe.model_dump(), **self.details.applied_to(self._recipe)}
+        entries["optimisation"]["steps"] = self.steps.value()
+        entries |= {"name": self.name.text().strip(), "seed": self.seed.value()}
+        recipe = checked(type(self._recipe), entries)
+        images = {
+            slot: picker.images()
+            for slot, picker in zip(slots(self.preset), self.pickers, strict=False)
+        }
+        return plan_of(recipe, images, self.mixing.entries() if self._may_mix() else {})
+
+    def offer_models(self, event: Any = None) -> None:
+        """Offer what can be begun with now, and a name that is free."""
+        before = self.start.currentData()
+        self.start.blockSignals(True)
+        self.start.clear()
+        self.start.addItem(_SCRATCH, None)
+        for title, name in starts(self._recipe) if self._recipe is not None else ():
+            self.start.addItem(title, name)
+        self.start.setCurrentIndex(max(0, self.start.findData(before)))
+        self.start.blockSignals(False)
+        if not self._named:
+            self.name.setText(free_name(f"my-{self.preset}"))
+
+    def close_down(self) -> None:
+        """Listen no more."""
+        for picker in self.pickers:
+            picker.close_down()
+
+    # ------------------------------------------------------------ what is shown
+
+    def _may_mix(self) -> bool:
+        return isinstance(self._recipe, Recipe) and self.pickers[0].chosen != SURROGATES
+
+    def _on_what(self) -> None:
+        """Show what belongs to what is to be trained."""
+        self._settling = True
+        preset, contrast = self.preset, str(self.direction.currentData())
+        self._recipe = first_recipe(preset, SIZES[self.length.currentIndex()], contrast)
+        self.meaning.say(MEANINGS[preset])
+        names, fluorescent = slots(preset), False
+        if isinstance(self._recipe, Recipe):
+            titles = ["Learn from"]
+            fluorescent = self._recipe.contrast == "fluorescence"
+            wanted = [None]
+        elif isinstance(self._recipe, DiffusionRecipe):
+            titles, wanted = [f"{name} images" for name in names], list(names)
+        else:
+            titles = [f"{self._recipe.contrast} images", f"{self._recipe.source} images"]
+            wanted = [self._recipe.contrast, self._recipe.source]
+        translates = preset == "translator"
+        self.direction.setVisible(translates)
+        self._direction.setVisible(translates)
+        kinds = [LAYERS, FOLDER, *([SURROGATES] if fluorescent else [])]
+        kinds += [NONE] if isinstance(self._recipe, DiffusionRecipe) else []
+        for place, (title, picker) in enumerate(zip(self._titles, self.pickers, strict=True)):
+            there = place < len(names)
+            for widget in (title, picker.kind, picker):
+                widget.setVisible(there)
+            if there:
+                title.setText(titles[place])
+                suits = _suits(wanted[place], self._viewer)
+                picker.offer(kinds, classes_of_preset(preset), suits)
+        self.mixing.offer(fluorescent)
+        self.offer_models()
+        self._settling = False
+        self._on_recipe()
+
+    def _on_recipe(self) -> None:
+        """Show the figures of the preset, or of the model that is begun with."""
+        size = SIZES[self.length.currentIndex()]
+        recipe = first_recipe(self.preset, size, str(self.direction.currentData()))
+        if self.start.currentData() and isinstance(recipe, Recipe):
+            try:
+                recipe = begin_with(recipe, self.start.currentData())
+            except InputError as error:
+                self.meaning.say(str(error))
+        self._recipe = recipe
+        self.steps.blockSignals(True)
+        self.steps.setValue(recipe.optimisation.steps)
+        self.steps.blockSignals(False)
+        self.details.show_recipe(recipe)
+        self._on_images()
+
+    def _on_images(self) -> None:
+        if self._settling:
+            return
+        picker = self.pickers[0]
+        self.mixing.setVisible(self._may_mix())
+        if isinstance(self._recipe, Recipe) and self._recipe.start is None:
+            pairs = picker.pairs.pairs if picker.chosen == LAYERS else []
+            self.details.set_pixel_size(common_pixel_size(pairs))
+        self.changed.emit()
+
+    def _on_name(self, text: str) -> None:
+        self._named = bool(text.strip())
+        self.changed.emit()
+
+
+def _suits(contrast: str | None, viewer: napari.viewer.Viewer) -> Any:
+    """Whether an image is not known to be of another microscope."""
+    if contrast is None:
+        return lambda layer: True
+    return lambda layer: contrast_of(layer, viewer.layers) in (None, contrast)
+
+
+def _choices(help_: str) -> QComboBox:
+    box = QComboBox()
+    box.setToolTip(help_)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(12)
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    ignore_wheel(box)
+    return box
