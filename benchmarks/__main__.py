@@ -31,6 +31,7 @@ from napari_axongen.core.surrogate.em_fields import em_field
 from .diffusing import diffusion
 from .surrogate import export, generator
 from .timing import ROUNDS, Row, alternate, output
+from .training import training
 from .translating import translation, translation_memory
 
 MODEL = "axon-myelin-sem"
@@ -124,6 +125,8 @@ def imports() -> list[Row]:
         "'napari-axongen', 'Measure fibres')",
         "open the surrogate dock": "viewer.window.add_plugin_dock_widget("
         "'napari-axongen', 'Generate two-photon axons')",
+        "open the train dock": "viewer.window.add_plugin_dock_widget("
+        "'napari-axongen', 'Train a model')",
     }
     rows = []
     for name, what in docks.items():
@@ -149,6 +152,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "translation": translation,
     "translation_memory": translation_memory,
     "diffusion": diffusion,
+    "training": training,
 }
 
 

@@ -56,8 +56,9 @@ def make_tiny(dock, steps):
     details = dock.form.details
     details.network.setText("{name: unet, channels: [4, 4]}")
     details.forms["optimisation"].set_values({"batch": 2, "crop": 32, "warm_up": 2})
-    details.forms["run"].set_values({"validate_every": 10})
     dock.form.steps.setValue(steps)
+    details.forms["run"].set_values({"validate_every": 10})
+    details.changed.emit()
 
 
 def add_pair(viewer, name, count=3, seed=0):

@@ -87,17 +87,38 @@ class Plan:
         return replace(self, recipe=checked(type(self.recipe), entries), folder=folder)
 
 
-def slots(preset: str) -> tuple[str, ...]:
-    """What sets of images a preset learns from, as its recipe names them."""
-    kind = PRESETS[preset].kind
-    if kind is TranslationRecipe:
-        return ("data", "sources")
-    return CONTRASTS if kind is DiffusionRecipe else ("data",)
+@dataclass(frozen=True)
+class Slot:
+    """A set of images that a recipe learns from.
+
+    Attributes
+    ----------
+    name, title
+        What the recipe and what a person calls it.
+    contrast
+        The microscope that they must come from, where that is not all the same.
+    """
+
+    name: str
+    title: str
+    contrast: str | None = None
 
 
-def classes_of_preset(preset: str) -> tuple[str, ...]:
+def slots(recipe: AnyRecipe) -> list[Slot]:
+    """What sets of images a recipe learns from."""
+    if isinstance(recipe, Recipe):
+        return [Slot("data", "Learn from")]
+    if isinstance(recipe, DiffusionRecipe):
+        return [Slot(name, f"{name} images", name) for name in CONTRASTS]
+    return [
+        Slot("data", f"{recipe.contrast} images", recipe.contrast),
+        Slot("sources", f"{recipe.source} images", recipe.source),
+    ]
+
+
+def classes_of_recipe(recipe: AnyRecipe) -> tuple[str, ...]:
     """What has to be labelled in its images."""
-    return tuple(PRESETS[preset].entries.get("classes", FIBRE_CLASSES))
+    return tuple(recipe.classes) if isinstance(recipe, Recipe) else FIBRE_CLASSES
 
 
 def first_recipe(preset: str, size: Size, contrast: str = CONTRASTS[0]) -> AnyRecipe:

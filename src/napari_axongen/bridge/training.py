@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Partial, Progress, Steps
-from napari_axongen.core.training.recipe import AnyRecipe, Recipe
+from napari_axongen.core.training.recipe import AnyRecipe
 from napari_axongen.core.training.runs import (
     StoredRun,
     find_runs,
@@ -26,7 +25,7 @@ from napari_axongen.core.training.runs import (
 )
 
 from .open_pairs import labelled
-from .plans import Plan
+from .plans import Plan, classes_of_recipe
 
 if TYPE_CHECKING:
     from napari_axongen.core.models.card import Card
@@ -174,7 +173,7 @@ def _written(plan: Plan, taken: list[str], refused: list[InputError] | None = No
     """
     from napari_axongen.core.datasets.pair_folder import write_pairs
 
-    classes = plan.recipe.classes if isinstance(plan.recipe, Recipe) else FIBRE_CLASSES
+    classes = classes_of_recipe(plan.recipe)
     for slot, pairs in plan.pairs.items():
         images = []
         for count, pair in enumerate(pairs):

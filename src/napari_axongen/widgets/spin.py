@@ -80,3 +80,13 @@ def ignore_wheel(widget: QWidget) -> None:
     if isinstance(widget, QComboBox | QDoubleSpinBox):
         widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     widget.installEventFilter(WHEEL)
+
+
+def choice_box(help_: str) -> QComboBox:
+    """A box of choices that does not ask for the width of the longest one."""
+    box = QComboBox()
+    box.setToolTip(help_)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(4)
+    ignore_wheel(box)
+    return box

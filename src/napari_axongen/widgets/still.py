@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QPointF, QSize, Qt
-from qtpy.QtGui import QPainter, QStaticText
+from qtpy.QtGui import QPainter, QStaticText, QTextOption
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-_FONT = 11  # px
+_FONT, _INDENT = 11, 3  # px
 
 
 class StillLine(QWidget):
@@ -20,8 +20,10 @@ class StillLine(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._said = ""
         self._text = QStaticText()
         self._text.setTextFormat(Qt.TextFormat.RichText)
+        self._text.setTextOption(_in_one_line())
         font = self.font()
         font.setPixelSize(_FONT)
         self.setFont(font)
@@ -30,11 +32,12 @@ class StillLine(QWidget):
 
     def text(self) -> str:
         """What is shown."""
-        return str(self._text.text())
+        return self._said
 
     def say(self, text: str) -> None:
         """Show a text."""
-        if text != self.text():
+        if text != self._said:
+            self._said = text
             self._text.setText(text)
             self.update()
 
@@ -47,5 +50,11 @@ class StillLine(QWidget):
         painter = QPainter(self)
         painter.setFont(self.font())
         painter.setPen(self.palette().windowText().color())
-        painter.drawStaticText(QPointF(0, 1), self._text)
+        painter.drawStaticText(QPointF(_INDENT, 1), self._text)
         painter.end()
+
+
+def _in_one_line() -> QTextOption:
+    option = QTextOption()
+    option.setWrapMode(QTextOption.WrapMode.NoWrap)
+    return option

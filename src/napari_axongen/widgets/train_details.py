@@ -80,10 +80,9 @@ class Details(QWidget):
             "augmentation": parts["augmentation"],
         }
 
-    def set_pixel_size(self, um: float | None) -> None:
-        """Have images brought to a pixel size."""
-        if "pixel_size" in self.forms["run"].editors:
-            self.forms["run"].set_values({"pixel_size": um})
+    def set_value(self, name: str, value: Any) -> None:
+        """Show another value of the run; nothing happens where its recipe has no such field."""
+        self.forms["run"].set_values({name: value})
 
     def _network(self) -> dict[str, Any]:
         try:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
-    QHeaderView,
     QLineEdit,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -23,13 +19,12 @@ from napari_axongen.bridge.jobs import Job
 from napari_axongen.bridge.training import animals_steps
 
 from .parts import Hint
-from .spin import ignore_wheel
+from .train_table import ShortTable
 
 USES = {"train": "Train", "validation": "Validate", "test": "Test", "": "Leave out"}
 """What an animal is used for, and what a person calls it."""
 
 _REST = 300  # ms that typing is gathered
-_HEAD, _ROW, _MOST_ROWS = 24, 26, 6
 _LAYOUTS = (
     "A BIDS-microscopy data set; or pairs of images and masks: images/ with masks/, or "
     "NAME with NAME_seg-axonmyelin (NAME_seg-axon, NAME_seg-bouton of fluorescence). "
@@ -63,14 +58,7 @@ class FolderPanel(QWidget):
         self.folder.setToolTip(_LAYOUTS)
         self.browse = QPushButton("Browse ...")
         self.browse.clicked.connect(self._browse)
-        self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["Animal", "Images", "Use"])
-        self.table.verticalHeader().setVisible(False)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setFixedHeight(_HEAD)
+        self.table = ShortTable([("Animal", ""), ("Images", ""), ("Use", "")], {})
         self.hint = Hint(warning=True)
         row = QHBoxLayout()
         row.addWidget(self.folder, 1)
@@ -99,8 +87,9 @@ class FolderPanel(QWidget):
         """Animals by what they are used for."""
         split: dict[str, list[str]] = {use: [] for use in USES if use}
         for animal, box in self._boxes.items():
-            if box.currentData():
-                split[box.currentData()].append(animal)
+            use = list(USES)[box.currentIndex()]
+            if use:
+                split[use].append(animal)
         return split
 
     def set_classes(self, classes: Sequence[str]) -> None:
@@ -132,21 +121,12 @@ class FolderPanel(QWidget):
     def _show(self, animals: Mapping[str, int]) -> None:
         self.hint.say("")
         self._boxes = {}
-        self.table.setRowCount(len(animals))
+        self.table.set_rows(len(animals))
         for row, (animal, count) in enumerate(animals.items()):
-            for column, text in enumerate((animal, str(count))):
-                item = QTableWidgetItem(text)
-                item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
-                self.table.setItem(row, column, item)
-            box = self._boxes[animal] = QComboBox()
-            for use, title in USES.items():
-                box.addItem(title, use)
+            self.table.write(row, 0, animal)
+            self.table.write(row, 1, str(count))
             held_out = row == len(animals) - 1 and row > 0
-            box.setCurrentIndex(box.findData("validation" if held_out else "train"))
+            part = list(USES).index("validation" if held_out else "train")
+            box = self._boxes[animal] = self.table.offer(row, 2, list(USES.values()), part)
             box.currentIndexChanged.connect(lambda _: self.changed.emit())
-            ignore_wheel(box)
-            self.table.setCellWidget(row, 2, box)
-            self.table.setRowHeight(row, _ROW)
-        self.table.setFixedHeight(_HEAD + _ROW * min(len(animals), _MOST_ROWS) + 4)
-        self.table.setVisible(bool(animals))
         self.changed.emit()

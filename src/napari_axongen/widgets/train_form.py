@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -22,22 +22,21 @@ from napari_axongen.bridge.plans import (
     CONTRASTS,
     MEANINGS,
     Plan,
-    classes_of_preset,
+    classes_of_recipe,
     first_recipe,
     free_name,
     plan_of,
     slots,
     starts,
 )
-from napari_axongen.bridge.translating import contrast_of
 from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.training.presets import PRESETS, SIZES, begin_with
-from napari_axongen.core.training.recipe import AnyRecipe, DiffusionRecipe, Recipe
+from napari_axongen.core.training.recipe import AnyRecipe, Recipe
 
 from .parts import Hint
 from .seed import SeedRow
-from .spin import ignore_wheel
+from .spin import choice_box, ignore_wheel
 from .train_details import Details
 from .train_made import Mixing
 from .train_sources import FOLDER, LAYERS, NONE, SURROGATES, ImagePicker
@@ -66,23 +65,23 @@ class TrainForm(QWidget):
         self._recipe: AnyRecipe | None = None
         self._named = False  # by a person
         self._settling = False  # parts are being set: what they say of it is not news
-        self.what = _choices("What the network shall learn.")
+        self.what = choice_box("What the network shall learn.")
         for preset, one in PRESETS.items():
             self.what.addItem(one.title, preset)
         self.meaning = Hint()
-        self.direction = _choices("From which microscope to which.")
+        self.direction = choice_box("From which microscope to which.")
         for contrast in CONTRASTS:
             (other,) = (name for name in CONTRASTS if name != contrast)
             self.direction.addItem(f"{other} → {contrast}", contrast)
         self.pickers = [ImagePicker(viewer, job) for job in jobs]
         self.mixing = Mixing(viewer)
-        self.start = _choices(
+        self.start = choice_box(
             "Begin with random weights, or go on from a trained network: then far fewer images "
             "and steps are enough."
         )
         self.name = QLineEdit()
         self.name.setToolTip("What the model will be called in the other docks.")
-        self.length = _choices("How long it trains. Quick: is it worth it? Thorough: overnight.")
+        self.length = choice_box("How long it trains. Quick: is it worth it? Thorough: overnight.")
         for size in SIZES:
             self.length.addItem(size.capitalize(), size)
         self.length.setCurrentIndex(SIZES.index("normal"))
@@ -126,13 +125,13 @@ class TrainForm(QWidget):
         self.what.currentIndexChanged.connect(lambda _: self._on_what())
         self.direction.currentIndexChanged.connect(lambda _: self._on_what())
         self.start.currentIndexChanged.connect(lambda _: self._on_recipe())
-        self.length.currentIndexChanged.connect(lambda _: self._on_recipe())
+        self.length.currentIndexChanged.connect(lambda _: self._on_length())
+        self.steps.valueChanged.connect(self._on_steps)
         self.name.textEdited.connect(self._on_name)
         for picker in self.pickers:
             picker.changed.connect(self._on_images)
         for signal in (
             self.mixing.changed,
-            self.steps.valueChanged,
             self.seed.changed,
             self.details.changed,
         ):
@@ -159,8 +158,8 @@ class TrainForm(QWidget):
         entries |= {"name": self.name.text().strip(), "seed": self.seed.value()}
         recipe = checked(type(self._recipe), entries)
         images = {
-            slot: picker.images()
-            for slot, picker in zip(slots(self.preset), self.pickers, strict=False)
+            slot.name: picker.images()
+            for slot, picker in zip(slots(recipe), self.pickers, strict=False)
         }
         return plan_of(recipe, images, self.mixing.entries() if self._may_mix() else {})
 
@@ -193,29 +192,19 @@ class TrainForm(QWidget):
         preset, contrast = self.preset, str(self.direction.currentData())
         self._recipe = first_recipe(preset, SIZES[self.length.currentIndex()], contrast)
         self.meaning.say(MEANINGS[preset])
-        names, fluorescent = slots(preset), False
-        if isinstance(self._recipe, Recipe):
-            titles = ["Learn from"]
-            fluorescent = self._recipe.contrast == "fluorescence"
-            wanted = [None]
-        elif isinstance(self._recipe, DiffusionRecipe):
-            titles, wanted = [f"{name} images" for name in names], list(names)
-        else:
-            titles = [f"{self._recipe.contrast} images", f"{self._recipe.source} images"]
-            wanted = [self._recipe.contrast, self._recipe.source]
-        translates = preset == "translator"
-        self.direction.setVisible(translates)
-        self._direction.setVisible(translates)
-        kinds = [LAYERS, FOLDER, *([SURROGATES] if fluorescent else [])]
-        kinds += [NONE] if isinstance(self._recipe, DiffusionRecipe) else []
-        for place, (title, picker) in enumerate(zip(self._titles, self.pickers, strict=True)):
-            there = place < len(names)
+        kinds = [LAYERS, FOLDER]
+        fluorescent = isinstance(self._recipe, Recipe) and self._recipe.contrast == "fluorescence"
+        kinds += [SURROGATES] if fluorescent else []
+        kinds += [NONE] if self._recipe.task == "diffusion" else []
+        for widget in (self._direction, self.direction):
+            widget.setVisible(self._recipe.task == "translation")
+        sets = zip_longest(zip(self._titles, self.pickers, strict=True), slots(self._recipe))
+        for (title, picker), slot in sets:
             for widget in (title, picker.kind, picker):
-                widget.setVisible(there)
-            if there:
-                title.setText(titles[place])
-                suits = _suits(wanted[place], self._viewer)
-                picker.offer(kinds, classes_of_preset(preset), suits)
+                widget.setVisible(slot is not None)
+            if slot is not None:
+                title.setText(slot.title)
+                picker.offer(kinds, classes_of_recipe(self._recipe), slot.contrast)
         self.mixing.offer(fluorescent)
         self.offer_models()
         self._settling = False
@@ -237,6 +226,17 @@ class TrainForm(QWidget):
         self.details.show_recipe(recipe)
         self._on_images()
 
+    def _on_length(self) -> None:
+        size = SIZES[self.length.currentIndex()]
+        self.steps.setValue(first_recipe(self.preset, size).optimisation.steps)
+
+    def _on_steps(self, steps: int) -> None:
+        """Validate as often as before, whatever the length."""
+        if self._recipe is not None:
+            part = self._recipe.validate_every / self._recipe.optimisation.steps
+            self.details.set_value("validate_every", max(1, round(part * steps)))
+        self.changed.emit()
+
     def _on_images(self) -> None:
         if self._settling:
             return
@@ -244,26 +244,9 @@ class TrainForm(QWidget):
         self.mixing.setVisible(self._may_mix())
         if isinstance(self._recipe, Recipe) and self._recipe.start is None:
             pairs = picker.pairs.pairs if picker.chosen == LAYERS else []
-            self.details.set_pixel_size(common_pixel_size(pairs))
+            self.details.set_value("pixel_size", common_pixel_size(pairs))
         self.changed.emit()
 
     def _on_name(self, text: str) -> None:
         self._named = bool(text.strip())
         self.changed.emit()
-
-
-def _suits(contrast: str | None, viewer: napari.viewer.Viewer) -> Any:
-    """Whether an image is not known to be of another microscope."""
-    if contrast is None:
-        return lambda layer: True
-    return lambda layer: contrast_of(layer, viewer.layers) in (None, contrast)
-
-
-def _choices(help_: str) -> QComboBox:
-    box = QComboBox()
-    box.setToolTip(help_)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(12)
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    ignore_wheel(box)
-    return box

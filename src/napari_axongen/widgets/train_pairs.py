@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QHBoxLayout,
-    QHeaderView,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.open_pairs import (
     PARTS,
@@ -28,24 +18,29 @@ from napari_axongen.bridge.open_pairs import (
     may_train,
     with_parts,
 )
+from napari_axongen.bridge.translating import contrast_of
 
 from .parts import Hint
-from .spin import ignore_wheel
+from .train_table import ShortTable
 
 if TYPE_CHECKING:
     import napari
 
-_COLUMNS = ("Image", "Labels", "Use", "Animal")
-_HELP = (
-    "The image layer.",
-    "Labels of the same size: axons and myelin as one layer (1 and 2, or 127 and 255) or as one "
-    "each; in fluorescence any label is what is to be found.",
+_ANIMAL = "Images of one animal stay on one side, or the scores would flatter the model."
+_USE = (
     "Train on it; validate: chosen for the curves and the best weights, never trained on; test: "
-    "scored once, at the end.",
-    "Images of one animal stay on one side, or the scores would flatter the model.",
+    "scored once, at the end."
 )
-_WIDTHS = {2: 96, 3: 78}
-_HEAD, _ROW, _MOST_ROWS = 24, 26, 6
+_COLUMNS = (
+    ("Image", "The image layer."),
+    (
+        "Labels",
+        "Labels of the same size: axons and myelin as one layer (1 and 2, or 127 and 255) or as "
+        "one each; in fluorescence any label is what is to be found.",
+    ),
+    ("Use", _USE),
+    ("Animal", _ANIMAL),
+)
 
 
 class PairTable(QWidget):
@@ -63,23 +58,11 @@ class PairTable(QWidget):
         super().__init__()
         self._viewer = viewer
         self._classes: Sequence[str] = ()
-        self._suits: Callable[[Any], bool] = lambda layer: True
+        self._contrast: str | None = None
         self._pairs: list[OpenPair] = []
         self._touched = False  # by a person, who is not to be overruled
         self._followed: list[Any] = []  # emitters of the layers in the table
-        self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(_COLUMNS)
-        for column, text in enumerate(_HELP):
-            self.table.horizontalHeaderItem(column).setToolTip(text)
-        self.table.verticalHeader().setVisible(False)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setFixedHeight(_HEAD)
-        for column, width in _WIDTHS.items():
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width)
+        self.table = ShortTable(_COLUMNS, {2: 96, 3: 78})
         self.nothing = Hint()
         self.all = _button("Add all that fit", "Every open image with labels of its size.")
         self.one = _button("Add", "The selected image layer, or the next one.")
@@ -112,9 +95,9 @@ class PairTable(QWidget):
         """What the table says."""
         return list(self._pairs)
 
-    def set_classes(self, classes: Sequence[str], suits: Callable[[Any], bool]) -> None:
-        """Look for labels of other classes; offer only images that suit by themselves."""
-        self._suits = suits
+    def set_classes(self, classes: Sequence[str], contrast: str | None) -> None:
+        """Look for labels of other classes, and by oneself only for images of a microscope."""
+        self._contrast = contrast
         if tuple(classes) != tuple(self._classes):
             self._classes, self._touched = tuple(classes), False
         self._on_layers()
@@ -162,9 +145,14 @@ class PairTable(QWidget):
         if self._touched:
             kept = [p for p in self._pairs if p.image in layers and p.labels.axon in layers]
         else:
-            kept = with_parts([p for p in fitting_pairs(layers, self._classes)
-                               if self._suits(p.image)])  # fmt: skip
+            fitting = fitting_pairs(layers, self._classes)
+            kept = with_parts([pair for pair in fitting if self._suits(pair.image)])
         self._put(kept)
+
+    def _suits(self, image: Any) -> bool:
+        """Whether an image is not known to come from another microscope."""
+        known = self._contrast and contrast_of(image, self._viewer.layers)
+        return known in (None, self._contrast)
 
     def _take(self, pairs: list[OpenPair]) -> None:
         self._touched = True
@@ -202,21 +190,17 @@ class PairTable(QWidget):
 
     def _show(self) -> None:
         self.table.blockSignals(True)
-        self.table.setRowCount(len(self._pairs))
+        self.table.set_rows(len(self._pairs))
         for row, pair in enumerate(self._pairs):
-            image = QTableWidgetItem(pair.image.name)
-            image.setFlags(image.flags() & ~Qt.ItemFlag.ItemIsEditable)
-            image.setToolTip(pair.image.name)
-            self.table.setItem(row, 0, image)
-            self.table.setCellWidget(row, 1, self._labels_box(row, pair))
-            self.table.setCellWidget(row, 2, self._parts_box(row, pair))
-            animal = QTableWidgetItem(pair.animal)
-            animal.setToolTip(f"{pair.animal}: {_HELP[3]}")
-            self.table.setItem(row, 3, animal)
-            self.table.setRowHeight(row, _ROW)
+            self.table.write(row, 0, pair.image.name)
+            self._offer_labels(row, pair)
+            place = list(PARTS).index(pair.part)
+            part = self.table.offer(row, 2, list(PARTS.values()), place)
+            part.currentIndexChanged.connect(
+                lambda index, row=row: self._change(row, part=list(PARTS)[index])
+            )
+            self.table.write(row, 3, pair.animal, f"{pair.animal}: {_ANIMAL}", edit=True)
         self.table.blockSignals(False)
-        self.table.setFixedHeight(_HEAD + _ROW * min(len(self._pairs), _MOST_ROWS) + 4)
-        self.table.setVisible(bool(self._pairs))
         self.less.setEnabled(bool(self._pairs))
         self.nothing.say(
             ""
@@ -225,21 +209,14 @@ class PairTable(QWidget):
             "paint, or open a mask."
         )
 
-    def _labels_box(self, row: int, pair: OpenPair) -> QComboBox:
+    def _offer_labels(self, row: int, pair: OpenPair) -> None:
         choices = label_choices(pair.image, self._viewer.layers, self._classes)
         if pair.labels not in choices:
             choices.insert(0, pair.labels)
-        box = _box([mask.title for mask in choices], choices.index(pair.labels))
+        titles = [mask.title for mask in choices]
+        box = self.table.offer(row, 1, titles, choices.index(pair.labels))
         box.setToolTip(pair.labels.title)
         box.currentIndexChanged.connect(lambda index: self._change(row, labels=choices[index]))
-        return box
-
-    def _parts_box(self, row: int, pair: OpenPair) -> QComboBox:
-        names = list(PARTS)
-        box = _box(list(PARTS.values()), names.index(pair.part))
-        box.setToolTip(_HELP[2])
-        box.currentIndexChanged.connect(lambda index: self._change(row, part=names[index]))
-        return box
 
     def _on_item(self, item: QTableWidgetItem) -> None:
         if item.column() == 3:
@@ -249,16 +226,6 @@ class PairTable(QWidget):
         self._pairs[row], self._touched = replace(self._pairs[row], **what), True
         self._follow()
         self.changed.emit()
-
-
-def _box(texts: list[str], chosen: int) -> QComboBox:
-    box = QComboBox()
-    box.addItems(texts)
-    box.setCurrentIndex(chosen)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(4)
-    ignore_wheel(box)
-    return box
 
 
 def _button(title: str, help_: str) -> QPushButton:

@@ -6,13 +6,13 @@ from typing import Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMessageBox, QPushButton, QWidget
 
 from napari_axongen.bridge.training import discard, stopped_runs
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.training.runs import StoredRun
 
-from .spin import ignore_wheel
+from .spin import choice_box
 
 
 class StoppedRuns(QWidget):
@@ -29,12 +29,7 @@ class StoppedRuns(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[StoredRun] = []
-        self.box = QComboBox()
-        self.box.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.box.setMinimumContentsLength(12)
-        ignore_wheel(self.box)
+        self.box = choice_box("Runs that were stopped before their end.")
         self.go_on = QPushButton("Resume")
         self.go_on.setToolTip("Go on from the checkpoint of this run, as if it had never stopped.")
         self.drop = QPushButton("Discard ...")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_axongen.bridge.jobs import Job
 from napari_axongen.bridge.plans import Images
 from napari_axongen.core.errors import InputError
 
-from .spin import ignore_wheel
+from .spin import choice_box
 from .train_folder import FolderPanel
 from .train_made import SurrogatePanel
 from .train_pairs import PairTable
@@ -42,7 +42,7 @@ class ImagePicker(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, job: Job) -> None:
         super().__init__()
-        self.kind = QComboBox()
+        self.kind = choice_box("Where the labelled images are.")
         self.pairs = PairTable(viewer)
         self.folder = FolderPanel(job)
         self.surrogates = SurrogatePanel(viewer, held_out=True)
@@ -51,7 +51,6 @@ class ImagePicker(QWidget):
             FOLDER: self.folder,
             SURROGATES: self.surrogates,
         }
-        ignore_wheel(self.kind)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -60,9 +59,7 @@ class ImagePicker(QWidget):
             panel.changed.connect(self.changed)
         self.kind.currentIndexChanged.connect(lambda _: self._on_kind())
 
-    def offer(
-        self, kinds: Sequence[str], classes: Sequence[str], suits: Callable[[Any], bool]
-    ) -> None:
+    def offer(self, kinds: Sequence[str], classes: Sequence[str], contrast: str | None) -> None:
         """Offer some kinds of images, with a truth of some classes; keep the choice."""
         before = self.kind.currentData()
         self.kind.blockSignals(True)
@@ -71,7 +68,7 @@ class ImagePicker(QWidget):
             self.kind.addItem(_KINDS[kind], kind)
         self.kind.setCurrentIndex(max(0, self.kind.findData(before)))
         self.kind.blockSignals(False)
-        self.pairs.set_classes(classes, suits)
+        self.pairs.set_classes(classes, contrast)
         self.folder.set_classes(classes)
         self._on_kind()
 
