@@ -216,10 +216,11 @@ def trial(direction: Direction, arm: str, seed: int, runs: Path, model: str) -> 
             "name": f"{direction.name}-{arm}",
             "contrast": direction.target.contrast,
             "data": {
-                "source": "bids",
+                "source": "folder",
                 "root": str(place / "data"),
                 "validation": list(direction.target.test),
             },
+            "keep": "last",  # the best would be chosen on what is tested
             "seed": seed,
         }
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_axongen.core.classes import AXON_CLASSES, FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
@@ -17,7 +16,6 @@ from napari_axongen.core.events import run
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.store import load_card
 
-from .fluorescence import load_fluorescence, path_labels, visible_classes
 from .labelled import LabelledImage, class_indices
 from .layouts import find_bids, find_pairs
 
@@ -97,6 +95,8 @@ def load_labelled(root: Path | str, classes: Sequence[str]) -> list[LabelledImag
     """
     if tuple(classes) == FIBRE_CLASSES:
         return load_dataset(root)
+    from .fluorescence import load_fluorescence  # loads SciPy
+
     return load_fluorescence(data_folder(root), classes)
 
 
@@ -124,8 +124,12 @@ def make_surrogates(
     width
         px: axons are paths of this width, as those that a person traces; None: as wide as they are.
     """
+    from scipy import ndimage
+
     from napari_axongen.core.surrogate.generator import generate_steps  # loads numba
     from napari_axongen.core.surrogate.presets import load_parameters
+
+    from .fluorescence import path_labels, visible_classes
 
     made = run(generate_steps(load_parameters(parameters), count, seed, first, "cpu"))
     labels: list[npt.NDArray[Any]]
