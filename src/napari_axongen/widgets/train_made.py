@@ -22,7 +22,6 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.surrogate.presets import PRESETS
 
 from .spin import ignore_wheel
-from .surrogate import SurrogateDock
 
 if TYPE_CHECKING:
     import napari
@@ -88,6 +87,8 @@ class SurrogatePanel(QWidget):
 
     def _shown(self) -> str | dict[str, Any]:
         """What the surrogate dock of the viewer says."""
+        from .surrogate import SurrogateDock  # takes as long to load as all the rest
+
         for widget in self._viewer.window.dock_widgets.values():
             if isinstance(widget, SurrogateDock):
                 return surrogate_words(widget.parameters())
