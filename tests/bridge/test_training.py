@@ -312,6 +312,7 @@ def test_a_stopped_run_is_found_and_can_be_discarded(viewer):
     for event in steps:
         if isinstance(event, Metrics) and event.step == 3:
             break
+    assert not stopped_runs()  # it goes on
     steps.close()
     (stopped,) = stopped_runs()
     assert stopped.step == 3

@@ -26,6 +26,7 @@ from napari_axongen.core.training.runs import (
 
 from .open_pairs import labelled
 from .plans import Plan, classes_of_recipe
+from .torch_first import load_torch
 
 if TYPE_CHECKING:
     from napari_axongen.core.models.card import Card
@@ -43,6 +44,8 @@ def animals_steps(root: str, classes: Sequence[str]) -> Steps[dict[str, int]]:
         animals[pair.animal] = animals.get(pair.animal, 0) + 1
     return dict(sorted(animals.items()))
 
+
+_going_on: set[Path] = set()  # folders of the runs of this process
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes in Python makes way for the window."""
@@ -157,8 +160,12 @@ def resumed_steps(folder: Path, device: str) -> Steps[Trained]:
 def _run(recipe: AnyRecipe, folder: Path, resume: bool, device: str) -> Steps[Trained]:
     from napari_axongen.core.training import train_steps
 
-    yield from train_steps(recipe, folder, resume, device)
-    return Trained(install_run(folder), folder)
+    _going_on.add(folder)
+    try:
+        yield from train_steps(recipe, folder, resume, device)
+        return Trained(install_run(folder), folder)
+    finally:
+        _going_on.discard(folder)
 
 
 def _written(plan: Plan, taken: list[str], refused: list[InputError] | None = None) -> Steps[None]:
@@ -206,6 +213,7 @@ def beside_a_window() -> Iterator[None]:
     A window that is drawn asks for the interpreter some hundred times; Python lets it wait up to
     5 ms each time by default, while the steps between two calls of torch are made here.
     """
+    load_torch()
     import torch
 
     with _Beside.lock:
@@ -236,8 +244,11 @@ def _processors() -> int:
 
 
 def stopped_runs() -> list[StoredRun]:
-    """Runs with something left to train, that which was stopped last first."""
-    return [run for run in find_runs() if not run.finished]
+    """Runs with something left to train, that which was stopped last first.
+
+    One that goes on at this moment, in another dock, is none of them.
+    """
+    return [run for run in find_runs() if not run.finished and run.folder not in _going_on]
 
 
 def kept_of(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
@@ -67,9 +68,8 @@ class TrainDock(Dock):
         self.compare = ComparePanel(self.viewer, self.comparing)
         self.import_model = ImportModel()
         self.guard = ClosingGuard(self, self.training)
-        comparing, shown = Fold("Compare two models"), Fold("Compare two models")
+        comparing = Fold("Compare two models")
         comparing.addWidget(self.compare)
-        self._comparing, self._shown = comparing, shown
 
         inside = _column(self.stopped, self.form)
         self.setting_up = _column(_scrolled(inside), self.outlook, self.start_button, stretch=False)
@@ -92,6 +92,7 @@ class TrainDock(Dock):
         self.training.finished.connect(self._on_finished)
         self.training.stopped.connect(lambda: self._on_ended("Stopped."))
         self.training.failed.connect(self._on_ended)
+        self.training.failed.connect(show_error)  # a job without a title does not
         for part in (self.form, self.outlook, self.compare, self.monitor):
             self.on_close(part.close_down)
         self.on_close(self.guard.let_go)
@@ -156,7 +157,9 @@ class TrainDock(Dock):
 
     def _on_finished(self, trained: Trained) -> None:
         self.after.show_trained(trained)
-        self.monitor.end(f"'{trained.card.name}' is trained; the other docks offer it now.")
+        done = f"'{trained.card.name}' is trained; the other docks offer it now."
+        self.monitor.end(done)
+        show_info(done)
         models_changed()
         self.compare.choose(trained.card.name)
         self._show_state()
