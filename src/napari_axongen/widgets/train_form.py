@@ -157,10 +157,12 @@ class TrainForm(QWidget):
         entries["optimisation"]["steps"] = self.steps.value()
         entries |= {"name": self.name.text().strip(), "seed": self.seed.value()}
         recipe = checked(type(self._recipe), entries)
-        images = {
-            slot.name: picker.images()
-            for slot, picker in zip(slots(recipe), self.pickers, strict=False)
-        }
+        images = {}
+        for slot, picker in zip(slots(recipe), self.pickers, strict=False):
+            try:
+                images[slot.name] = picker.images()
+            except InputError as error:
+                raise InputError(f"{slot.title}: {error}") from error
         return plan_of(recipe, images, self.mixing.entries() if self._may_mix() else {})
 
     def offer_models(self, event: Any = None) -> None:

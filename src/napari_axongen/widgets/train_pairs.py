@@ -62,7 +62,7 @@ class PairTable(QWidget):
         self._pairs: list[OpenPair] = []
         self._touched = False  # by a person, who is not to be overruled
         self._followed: list[Any] = []  # emitters of the layers in the table
-        self.table = ShortTable(_COLUMNS, {2: 96, 3: 78})
+        self.table = ShortTable(_COLUMNS, {2: 118, 3: 74})
         self.nothing = Hint()
         self.all = _button("Add all that fit", "Every open image with labels of its size.")
         self.one = _button("Add", "The selected image layer, or the next one.")

@@ -91,10 +91,10 @@ class ImagePicker(QWidget):
             return Images(surrogates=self.surrogates.words())
         if self.chosen == LAYERS:
             if not self.pairs.pairs:
-                raise InputError("Open an image and its labels, or choose a folder.")
+                raise InputError("Open an image and its labels, or choose another entry.")
             return Images(pairs=tuple(self.pairs.pairs))
         if not self.folder.root:
-            raise InputError("Choose the folder of the images and masks.")
+            raise InputError("Choose a folder of images and masks.")
         return Images(folder=self.folder.root, split=self.folder.split())
 
     def close_down(self) -> None:
