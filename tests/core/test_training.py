@@ -16,12 +16,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from napari_axongen.core.classes import IGNORED
 from napari_axongen.core.datasets.augment import Augmentation, random_crop
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, Notice, Progress, run
 from napari_axongen.core.models.store import load_card
 from napari_axongen.core.training import Recipe, load_recipe, train_steps
 from napari_axongen.core.training.losses import LOSSES, segmentation_loss, soft_dice
+from napari_axongen.core.training.planes import Plane
 
 RECIPE = {
     "name": "tiny",
@@ -267,6 +269,36 @@ def test_crops_keep_image_and_classes_aligned() -> None:
     for seed in range(10):
         x, y = random_crop(image, classes, 64, plain, np.random.default_rng(seed))
         assert ((x[0] > 0.5) == (y == 1)).float().mean() > 0.97
+
+
+@pytest.mark.parametrize("whole_pixels", [True, False])
+@pytest.mark.parametrize("corner", [(0, 0), (150, 40), (160, 140)])
+def test_crops_of_an_image_that_is_labelled_in_part_are_cut_there(
+    corner: tuple[int, int], whole_pixels: bool
+) -> None:
+    classes = torch.full((200, 180), float(IGNORED))
+    classes[corner[0] : corner[0] + 40, corner[1] : corner[1] + 40] = 0
+    plane = Plane(torch.rand(200, 180), classes)
+    amount = Augmentation(whole_pixels=whole_pixels)
+    for side, least in ((32, 0.5), (80, 0.125)):
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            _, truth = random_crop(plane.grey, plane.classes, side, amount, rng, plane.known)
+            assert (truth == 0).float().mean() > least
+
+
+def test_crops_of_an_image_that_is_labelled_throughout_are_cut_anywhere() -> None:
+    plane = Plane(torch.rand(60, 80), torch.zeros(60, 80))
+    for amount in (Augmentation(), Augmentation(whole_pixels=True)):
+        for side in (32, 100):
+            crops = [
+                random_crop(
+                    plane.grey, plane.classes, side, amount, np.random.default_rng(3), where
+                )
+                for where in (None, plane.known)
+            ]
+            assert torch.equal(crops[0][0], crops[1][0])
+    assert Plane(plane.grey, torch.full((60, 80), float(IGNORED))).known == ((0, 60), (0, 80))
 
 
 def test_soft_dice_of_known_masks() -> None:

@@ -7,6 +7,7 @@ of (seed, t, i) and a resumed run sees the crops that an uninterrupted one would
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -17,11 +18,19 @@ from napari_axongen.core.classes import IGNORED
 
 from .augmentation import Augmentation
 
-__all__ = ["Augmentation", "random_crop", "vary_greys"]
+__all__ = ["Augmentation", "Window", "random_crop", "vary_greys"]
+
+Window: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""First row and that after the last, and likewise of columns."""
 
 
 def random_crop(
-    image: Tensor, classes: Tensor, side: int, amount: Augmentation, rng: np.random.Generator
+    image: Tensor,
+    classes: Tensor,
+    side: int,
+    amount: Augmentation,
+    rng: np.random.Generator,
+    within: Window | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cut a randomly turned, mirrored, zoomed and stretched square out of an image.
 
@@ -33,18 +42,22 @@ def random_crop(
         (H, W) uint8.
     side
         Rows and columns of the crop.
+    within
+        Where to cut: of an image that is labelled in part, where. A crop that is larger has it in
+        its middle.
 
     Returns
     -------
     (1, side, side) float32 image and (side, side) int64 classes
     """
+    within = within or ((0, image.shape[0]), (0, image.shape[1]))
     if amount.whole_pixels:
-        x, truth = _whole_pixels(image, classes, side, rng)
+        x, truth = _whole_pixels(image, classes, side, rng, within)
         return vary_greys(x[None, None], amount, rng)[0], truth.long()
     centre = None
     if amount.focus and rng.random() < amount.focus:
         centre = _some_pixel(classes, rng)
-    grid = _random_grid(image.shape, side, amount, rng, centre)
+    grid = _random_grid(image.shape, side, amount, rng, within, centre)
     x = functional.grid_sample(
         image[None, None], grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
@@ -59,19 +72,36 @@ def random_crop(
 
 
 def _whole_pixels(
-    image: Tensor, classes: Tensor, side: int, rng: np.random.Generator
+    image: Tensor, classes: Tensor, side: int, rng: np.random.Generator, within: Window
 ) -> tuple[Tensor, Tensor]:
     """A square out of an image and its classes, mirrored and turned; reflected if that is small."""
     both = torch.stack([image, classes.to(image.dtype)])
     missing = [(0, max(0, side - length)) for length in image.shape]
     if any(most for _, most in missing):
         both = torch.from_numpy(np.pad(both.numpy(), [(0, 0), *missing], mode="symmetric"))
-    row, column = (rng.integers(length - side + 1) for length in both.shape[1:])
+    row, column = (
+        rng.integers(int(first - side / 2), int(last - side / 2) + 1)
+        for first, last in (
+            _middles(side / 2, window, length)
+            for window, length in zip(within, both.shape[1:], strict=True)
+        )
+    )
     both = both[:, row : row + side, column : column + side]
     if rng.random() < 0.5:
         both = both.flip(-1)
     x, truth = both.rot90(int(rng.integers(4)), (-2, -1)).contiguous()
     return x, truth
+
+
+def _middles(reach: float, window: tuple[int, int], length: int) -> tuple[float, float]:
+    """Between which places along an axis the middle of a crop may be.
+
+    So that it reaches out of the window as little as can be, and not out of the image.
+    """
+    low, high = window
+    least, most = min(reach, length / 2), max(length - reach, length / 2)
+    first, last = min(low + reach, (low + high) / 2), max(high - reach, (low + high) / 2)
+    return max(least, min(first, most)), max(least, min(last, most))
 
 
 def _some_pixel(classes: Tensor, rng: np.random.Generator) -> tuple[int, int] | None:
@@ -88,6 +118,7 @@ def _random_grid(
     side: int,
     amount: Augmentation,
     rng: np.random.Generator,
+    within: Window,
     centre: tuple[int, int] | None,
 ) -> Tensor:
     height, width = shape
@@ -97,8 +128,10 @@ def _random_grid(
     angle = rng.uniform(-math.pi, math.pi)
     half = side / 2 / zoom
     reach = 0.7 * half  # of half a turned square: a little reflection at the border is harmless
-    row = rng.uniform(min(reach, height / 2), max(height - reach, height / 2))
-    column = rng.uniform(min(reach, width / 2), max(width - reach, width / 2))
+    row, column = (
+        rng.uniform(*_middles(reach, window, length))
+        for window, length in zip(within, shape, strict=True)
+    )
     if centre is not None:  # somewhere in the crop, not in its middle
         row, column = (place + rng.uniform(-half, half) / 2 for place in centre)
     cos, sin = math.cos(angle), math.sin(angle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_axongen.core.classes import IGNORED
 from napari_axongen.core.conditioning import Ranks, condition, gradients, noise_window
 from napari_axongen.core.datasets import LabelledImage, data_folder, load_dataset, split_by_animal
-from napari_axongen.core.datasets.augment import Augmentation, vary_greys
+from napari_axongen.core.datasets.augment import Augmentation, Window, vary_greys
 from napari_axongen.core.datasets.scaling import rescale, scale_to
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.image import USUAL, Greys, intensity_range
@@ -35,6 +37,16 @@ class Plane:
 
     grey: Tensor
     classes: Tensor
+
+    @cached_property
+    def known(self) -> Window:
+        """The smallest window outside of which no class is known; all, where none is."""
+        known = (self.classes != IGNORED).numpy()
+        rows, columns = (np.flatnonzero(known.any(axis)) for axis in (1, 0))
+        if not len(rows):
+            height, width = known.shape
+            return (0, height), (0, width)
+        return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
 @dataclass(frozen=True)

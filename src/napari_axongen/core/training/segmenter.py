@@ -146,7 +146,14 @@ class SegmentationTask:
             rng = np.random.default_rng((self.recipe.seed, step, index))
             plane = self.mixture.draw(rng)
             crops.append(
-                random_crop(plane.grey, plane.classes, setting.crop, self.recipe.augmentation, rng)
+                random_crop(
+                    plane.grey,
+                    plane.classes,
+                    setting.crop,
+                    self.recipe.augmentation,
+                    rng,
+                    plane.known,
+                )
             )
         x = torch.stack([crop for crop, _ in crops])
         classes = torch.stack([truth for _, truth in crops])
