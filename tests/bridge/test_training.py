@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from safetensors.numpy import save_file
 
 from napari_axongen.bridge.comparing import compare_steps
 from napari_axongen.bridge.curves import MOST, History, Trace, readable
@@ -43,7 +45,9 @@ from napari_axongen.core.models import Card, save_model
 from napari_axongen.core.networks import build
 from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.surrogate.presets import preset, with_changes
+from napari_axongen.core.training.holding import held
 from napari_axongen.core.training.presets import PRESETS, begin_with
+from napari_axongen.core.training.runs import CHECKPOINT, RECIPE, STATE_KEY, free_run
 
 SHAPE = (64, 80)
 
@@ -225,7 +229,53 @@ def test_a_run_may_begin_with_a_model_of_the_same_classes():
     assert "axon-myelin-sem" in names
     assert not [name for name in names if "fluorescence" in name]
     assert begin_with(recipe, "axon-myelin-sem").start == "axon-myelin-sem"
-    assert starts(first_recipe("translator", "quick")) == []
+    assert not [name for name in names if "to" in name.split("-")]
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_translators_begin_with_those_of_their_direction_and_denoisers_with_denoisers(monkeypatch):
+    from napari_axongen.core.models.store import user_folder
+
+    monkeypatch.setattr("napari_axongen.core.models.store.SHIPPED_FOLDER", user_folder())
+    told_nothing = {"name": "classic-denoiser", "width": 4, "told": 8}
+    put(user_folder(), "imported", 0, network=told_nothing, task="diffusion")
+    put(user_folder(), "masks-to-sem", 0, network={"name": "classic", "width": 4, "depth": 5},
+        task="translation", contrast="SEM")  # fmt: skip
+    to_sem = first_recipe("translator", "quick", "SEM")
+    assert starts(to_sem) == [("tem-to-sem (SEM)", "tem-to-sem")]
+    assert starts(first_recipe("translator", "quick", "TEM")) == [
+        ("sem-to-tem (TEM)", "sem-to-tem")
+    ]
+    denoiser = first_recipe("denoiser", "quick")
+    assert starts(denoiser) == [("tem-sem (TEM, SEM)", "tem-sem")]
+    begun = begin_with(to_sem, "tem-to-sem")
+    assert (begun.network["channels"], begun.axon_diameter) == ([8, 12], 28)
+    begun = begin_with(denoiser, "tem-sem")
+    assert (begun.network["spread"], begun.axon_diameter) == (0.4, 24)
+    assert begun.optimisation.learning_rate == denoiser.optimisation.learning_rate / 10
+
+
+@pytest.mark.parametrize("preset", ["translator", "denoiser"])
+def test_runs_may_be_begun_with_and_finished_ones_for_what_their_model_lacks(preset):
+    """The discriminator of a translator is in the folder of its run alone."""
+    recipe = tiny(first_recipe(preset, "quick"))
+    folder = free_run("tiny")
+    folder.mkdir(parents=True)
+    (folder / RECIPE).write_text(recipe.model_dump_json())
+    begun = [("Run 'tiny', step 3", str(folder))]
+
+    def offered(wanted):
+        return [one for one in starts(wanted) if one[0].startswith("Run ")]
+
+    assert offered(recipe) == []  # nothing has been learnt yet
+    state = {STATE_KEY: json.dumps({"state": {"step": 3, "history": []}})}
+    save_file({"x": np.zeros(1)}, folder / CHECKPOINT, state)
+    assert offered(recipe) == begun
+    assert offered(first_recipe("axon-myelin-sem", "quick")) == []
+    if preset == "translator":
+        assert offered(first_recipe(preset, "quick", "TEM")) == []
+    (folder / "model.safetensors").touch()
+    assert offered(recipe) == (begun if preset == "translator" else [])
 
 
 def test_animals_of_a_folder_are_counted(write_pairs_of_two):
@@ -318,6 +368,8 @@ def test_a_stopped_run_is_found_and_can_be_discarded(viewer):
     assert stopped.step == 3
     assert str(plan.folder) in [name for _, name in starts(recipe)]
     assert plan_of(recipe, images, {}).folder != plan.folder
+    with held(plan.folder), pytest.raises(InputError, match="is being trained"):
+        discard(stopped)  # another process has gone on with it
     discard(stopped)
     assert not plan.folder.exists()
     assert not stopped_runs()
@@ -344,7 +396,8 @@ def put(folder, name, seed, classes=FIBRE_CLASSES, **more):
     import torch
 
     torch.manual_seed(seed)
-    network = NETWORK if len(classes) == 3 else {**NETWORK, "out_channels": len(classes)}
+    usual = NETWORK if len(classes) == 3 else {**NETWORK, "out_channels": len(classes)}
+    network = more.pop("network", usual)
     card = Card(name=name, network=network, classes=list(classes), axon_diameter=12, **more)
     save_model(folder / f"{name}.safetensors", build(network), card)
     return card

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Partial, Progress, Steps
+from napari_axongen.core.training.holding import held, is_held
 from napari_axongen.core.training.recipe import AnyRecipe
 from napari_axongen.core.training.runs import (
     StoredRun,
@@ -44,8 +45,6 @@ def animals_steps(root: str, classes: Sequence[str]) -> Steps[dict[str, int]]:
         animals[pair.animal] = animals.get(pair.animal, 0) + 1
     return dict(sorted(animals.items()))
 
-
-_going_on: set[Path] = set()  # folders of the runs of this process
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes in Python makes way for the window."""
@@ -160,12 +159,8 @@ def resumed_steps(folder: Path, device: str) -> Steps[Trained]:
 def _run(recipe: AnyRecipe, folder: Path, resume: bool, device: str) -> Steps[Trained]:
     from napari_axongen.core.training import train_steps
 
-    _going_on.add(folder)
-    try:
-        yield from train_steps(recipe, folder, resume, device)
-        return Trained(install_run(folder), folder)
-    finally:
-        _going_on.discard(folder)
+    yield from train_steps(recipe, folder, resume, device)
+    return Trained(install_run(folder), folder)
 
 
 def _written(plan: Plan, taken: list[str], refused: list[InputError] | None = None) -> Steps[None]:
@@ -246,9 +241,9 @@ def _processors() -> int:
 def stopped_runs() -> list[StoredRun]:
     """Runs with something left to train, that which was stopped last first.
 
-    One that goes on at this moment, in another dock, is none of them.
+    One that goes on at this moment, in another dock or process, is none of them.
     """
-    return [run for run in find_runs() if not run.finished and run.folder not in _going_on]
+    return [run for run in find_runs() if not run.finished and not is_held(run.folder)]
 
 
 def kept_of(folder: Path) -> str:
@@ -268,10 +263,12 @@ def discard(run: StoredRun) -> None:
     Raises
     ------
     InputError
-        It is no run of the user's folder, or cannot be deleted.
+        It is no run of the user's folder, it goes on, or it cannot be deleted.
     """
     if run.folder.parent != runs_folder():
         raise InputError(f"{run.folder} is not in {runs_folder()}; delete it by hand.")
+    with held(run.folder):
+        pass  # nobody trains in it
     try:
         shutil.rmtree(run.folder)
     except OSError as error:

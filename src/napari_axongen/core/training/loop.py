@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from napari_axongen.core.events import Event, Metrics, Notice, Progress, Samples
 from napari_axongen.core.events import run as run_steps
 
 from . import memory, parallel
+from .holding import held
 from .recipe import AnyRecipe, DiffusionRecipe, Recipe
 from .run import Run
 
@@ -206,9 +208,14 @@ def _impatient(run: Run) -> str:
 def train_steps(
     recipe: AnyRecipe, out: Path | str, resume: bool = False, device: str = "auto"
 ) -> Steps[Path]:
-    """Train what a recipe describes: see `train`.
+    """Train what a recipe describes, in a folder that nobody else trains in: see `train`.
 
     Of several processes (`parallel`) the first alone yields events.
+
+    Raises
+    ------
+    InputError
+        As `make_task` and `train`; `holding.BusyError`: another trains in the folder.
     """
     with parallel.processes(device):
         steps = _train_steps(recipe, Path(out), resume, device)
@@ -220,8 +227,9 @@ def train_steps(
 def _train_steps(recipe: AnyRecipe, out: Path, resume: bool, device: str) -> Steps[Path]:
     chosen = choose_device(device)
     others = f", {parallel.count()} processes together" if parallel.count() > 1 else ""
-    yield Notice(f"Training {recipe.name} on {chosen.reason}{others}.")
-    return (yield from train(make_task(recipe, chosen), recipe, out, resume))
+    with held(out) if parallel.rank() == 0 else contextlib.nullcontext():
+        yield Notice(f"Training {recipe.name} on {chosen.reason}{others}.")
+        return (yield from train(make_task(recipe, chosen), recipe, out, resume))
 
 
 def make_task(recipe: AnyRecipe, device: Device) -> Task:

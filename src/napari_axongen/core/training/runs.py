@@ -128,7 +128,8 @@ def _readable(place: Path) -> Iterator[StoredRun]:
 
 
 def _written(folder: Path) -> float:
-    return max(path.stat().st_mtime for path in folder.iterdir())
+    files = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return max(path.stat().st_mtime for path in files)  # a lock is no sign of work
 
 
 def install_run(folder: Path | str, name: str | None = None, replace: bool = False) -> Card:
