@@ -25,6 +25,8 @@ from napari_axongen.core.experiments.plots import write_maps, write_plots
 from napari_axongen.core.experiments.results import REAL, SURROGATE, ImageResult, Result
 from napari_axongen.core.experiments.scoring import MEASURES
 from napari_axongen.core.experiments.tables import Difference, Outcome
+from napari_axongen.core.training import holding
+from napari_axongen.core.training.holding import held
 
 SMALL = {"preset": "original", "width": 64, "height": 64, "axons": {"count": 2}}
 
@@ -277,6 +279,35 @@ def test_what_is_done_is_not_done_again_unless_it_was_another_thing(
     do(tiny(axons), finished, ["made"], [4])
     after = contents(finished)
     assert all(after[name][1] == content for name, (_, content) in before.items())
+
+
+def test_what_another_process_is_at_is_left_for_the_end(
+    finished: Path, axons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial, and a training run that two trials need."""
+    monkeypatch.setattr(holding, "_PATIENCE", 0.05)
+    monkeypatch.setattr(bench, "_PAUSE", 0.05)
+    (run_of_both,) = {
+        result.runs[0]
+        for trial, result in Outcome(tiny(axons), finished).results.items()
+        if trial.arm == "made"
+    }
+    (trial,) = trials(tiny(axons), ["real-1"], [4], ["a"])
+    steps = experiment_steps(tiny(axons), tmp_path, trials(tiny(axons), [], [4]), "cpu")
+    seen: list[str] = []
+    with held(tmp_path / trial.folder), held(tmp_path / "runs" / run_of_both):
+        while len(seen) < 8 + 5:  # each once, and then those that are left
+            event = next(steps)
+            if isinstance(event, Progress):
+                seen.append(event.message)
+        done = set(Outcome(tiny(axons), tmp_path).results)
+    assert len(set(seen[:8])) == 8
+    left = {str(one) for one in trials(tiny(axons), ["made", "tuned"], [4])} | {str(trial)}
+    assert set(seen[8:]) == left
+    assert {one.arm for one in done} == {"frangi", "real-1"}
+    run(steps)
+    outcomes = [Outcome(tiny(axons), folder).results for folder in (tmp_path, finished)]
+    assert outcomes[0].keys() == outcomes[1].keys()
 
 
 def test_thresholds_are_not_chosen_on_the_images_that_are_judged(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from napari_axongen.core.surrogate.matching import match_steps
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 from napari_axongen.core.surrogate.presets import PRESETS, load_parameters, preset
 from napari_axongen.core.training import train_steps
+from napari_axongen.core.training.holding import BusyError, held
 from napari_axongen.core.training.pools import surrogates
 from napari_axongen.core.training.recipe import Recipe, SurrogateData
 
@@ -34,6 +36,7 @@ from .scoring import MEASURES, Found, choose_threshold
 
 _START = "two-photon"  # of matching
 _JUDGING = 2  # raised when trials are to be judged anew, by the models that they have
+_PAUSE = 2.0  # seconds, when all that is left is being done by other processes
 _KEY = 16  # hexadecimal digits by which a run is known
 
 
@@ -239,6 +242,9 @@ def experiment_steps(
 ) -> Steps[None]:
     """Do trials of an experiment, but for those that are done.
 
+    Other processes may do the same in the same folder. A trial that one is at, or that needs a
+    training run that one is at, is left for the end.
+
     Parameters
     ----------
     experiment, out, device
@@ -256,12 +262,22 @@ def experiment_steps(
         The data is not there or does not fit the folds, or a run fails: the trial is named.
     """
     bench = Bench(experiment, Path(out), device)
-    for index, trial in enumerate(chosen):
-        yield Progress(index, len(chosen), str(trial))
-        try:
-            yield from quiet(bench.do(trial))
-        except InputError as error:
-            raise InputError(f"Trial {trial}: {error}") from error
+    done, left = 0, list(chosen)
+    while left:
+        before, busy = done, list[Trial]()
+        for trial in left:
+            yield Progress(done, len(chosen), str(trial))
+            try:
+                with held(bench.out / trial.folder):
+                    yield from quiet(bench.do(trial))
+                done += 1
+            except BusyError:
+                busy.append(trial)
+            except InputError as error:
+                raise InputError(f"Trial {trial}: {error}") from error
+        left = busy
+        if left and done == before:
+            time.sleep(_PAUSE)
     yield Progress(len(chosen), len(chosen))
 
 
