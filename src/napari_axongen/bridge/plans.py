@@ -20,6 +20,7 @@ from napari_axongen.core.training.recipe import (
     TranslationRecipe,
 )
 from napari_axongen.core.training.runs import find_runs, free_run
+from napari_axongen.core.training.starting import Start
 
 from .open_pairs import OpenPair, split_of
 
@@ -209,17 +210,17 @@ def surrogate_words(parameters: SurrogateParameters) -> str | dict[str, Any]:
 
 def starts(recipe: AnyRecipe) -> list[tuple[str, str]]:
     """Title and name of each model that a run may begin with; of runs, their folders."""
-    if not isinstance(recipe, Recipe):
-        return []
-    fitting = [
-        card for card in available() if card.task == recipe.task and card.classes == recipe.classes
+    models = [
+        (f"{card.name} ({card.contrast or ', '.join(card.looks)})", card.name)
+        for card in available()
+        if not Start.of(card.name, card).misfit(recipe)
     ]
-    models = [(f"{card.name} ({card.contrast})", card.name) for card in fitting]
     runs = [
         (f"Run '{run.recipe.name}', step {run.step:,}", str(run.folder))
         for run in find_runs()
-        if isinstance(run.recipe, Recipe) and run.recipe.classes == recipe.classes
-        if run.step and not run.finished
+        # one that is finished is among the models, but a translator without its discriminator
+        if run.step and not (run.finished and recipe.task != "translation")
+        if not Start.of(run.folder.name, run.recipe).misfit(recipe)
     ]
     return models + runs
 

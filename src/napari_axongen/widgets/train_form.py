@@ -216,7 +216,7 @@ class TrainForm(QWidget):
         """Show the figures of the preset, or of the model that is begun with."""
         size = SIZES[self.length.currentIndex()]
         recipe = first_recipe(self.preset, size, str(self.direction.currentData()))
-        if self.start.currentData() and isinstance(recipe, Recipe):
+        if self.start.currentData():
             try:
                 recipe = begin_with(recipe, self.start.currentData())
             except InputError as error:
@@ -244,7 +244,7 @@ class TrainForm(QWidget):
             return
         picker = self.pickers[0]
         self.mixing.setVisible(self._may_mix())
-        if isinstance(self._recipe, Recipe) and self._recipe.start is None:
+        if self._recipe is not None and self._recipe.start is None:
             pairs = picker.pairs.pairs if picker.chosen == LAYERS else []
             self.details.set_value("pixel_size", common_pixel_size(pairs))
         self.changed.emit()

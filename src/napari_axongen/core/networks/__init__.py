@@ -9,6 +9,7 @@ of ``fixed_tile`` by itself.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,22 @@ def build(network: Mapping[str, Any]) -> TileExactNetwork:
         raise ValueError(f"network '{name}' does not take these arguments: {error}") from error
 
 
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether `build` makes the same network of both; what they leave out is as by default."""
+    return _whole(one) == _whole(other)
+
+
+def _whole(network: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = dict(network)
+    name = arguments.pop("name", None)
+    if name not in NETWORKS:
+        return {**network}
+    usual = inspect.signature(NETWORKS[name]).parameters.items()
+    left_out = {key: each.default for key, each in usual if each.default is not each.empty}
+    whole = {**left_out, **arguments, "name": name}
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in whole.items()}
+
+
 __all__ = [
     "DOMAINS",
     "NETWORKS",
@@ -62,4 +79,5 @@ __all__ = [
     "UNet",
     "build",
     "fold_batch_norm",
+    "same",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -12,10 +14,14 @@ from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import Card
-from napari_axongen.core.networks import TileExactNetwork, build
+from napari_axongen.core.models.store import RUN_MODEL, load_network
+from napari_axongen.core.networks import TileExactNetwork, build, same
 
+from .checkpoint import best_weights, last_weights
 from .parallel import average_gradients
 from .recipe import AnyRecipe, Recipe
+from .runs import CHECKPOINT
+from .starting import read_start
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -33,6 +39,63 @@ def recipe_network(recipe: AnyRecipe) -> TileExactNetwork:
         return build(recipe.full_network)
     except ValueError as error:
         raise InputError(f"Recipe '{recipe.name}': {error}.") from error
+
+
+def begin_with_start(
+    recipe: AnyRecipe, shipped: str, network: nn.Module, **beside: nn.Module
+) -> None:
+    """Give a network the weights that the recipe starts from; without a start nothing happens.
+
+    Parameters
+    ----------
+    recipe
+        Of the run.
+    shipped
+        Name of the module that becomes the model. Of a run that has none yet, it is its weights
+        that are taken: those that did best so far.
+    network
+        What is trained.
+    beside
+        What is trained with it and is no part of a model, by the names that it has in checkpoints.
+        It begins with its last weights where the start is a run's folder with a checkpoint, and
+        where these fit; else as it is.
+
+    Raises
+    ------
+    InputError
+        There is no such start, it does something else, or its network is not that of the recipe.
+    """
+    if recipe.start is None:
+        return
+    start = read_start(recipe.start)
+    complaint = start.misfit(recipe, strict=False)
+    if complaint is None and not same(start.network, recipe.full_network):
+        complaint = (
+            f"The run cannot start from model '{recipe.start}': its network is not that of the "
+            f"recipe; write there 'network: {json.dumps(dict(start.network))}', or leave out "
+            "'start'."
+        )
+    if complaint is not None:
+        raise InputError(complaint)
+    folder = Path(recipe.start)
+    if folder.is_dir() and not (folder / RUN_MODEL).exists():
+        weights = best_weights(folder, shipped)
+    else:
+        weights = load_network(folder if folder.is_dir() else recipe.start)[0].state_dict()
+    if _shapes(weights) != _shapes(network.state_dict()):
+        raise InputError(
+            f"The run cannot start from '{recipe.start}': its weights are not those of its "
+            "network; choose another run or a model."
+        )
+    network.load_state_dict(weights)
+    for name, module in beside.items() if (folder / CHECKPOINT).exists() else ():
+        last = last_weights(folder, name)
+        if _shapes(last) == _shapes(module.state_dict()):
+            module.load_state_dict(last)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 def to_device(network: N, device: Device) -> N:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_axongen.core.errors import InputError
@@ -100,16 +100,33 @@ def best_weights(out: Path, module: str) -> dict[str, Tensor]:
     InputError
         There is no checkpoint, or it is damaged.
     """
+    return _stored(out, "best/") or last_weights(out, module)
+
+
+def last_weights(out: Path, module: str) -> dict[str, Tensor]:
+    """Weights and buffers of a module as a checkpoint has them; empty: the run has no such module.
+
+    Raises
+    ------
+    InputError
+        There is no checkpoint, or it is damaged.
+    """
+    return _stored(out, f"module/{module}/")
+
+
+def _stored(out: Path, prefix: str) -> dict[str, Tensor]:
+    """Tensors of a checkpoint whose names begin so, without that; no others are read."""
     path = out / CHECKPOINT
     if not path.exists():
         raise InputError(f"{out} holds no checkpoint to start from; choose another run or a model.")
     try:
-        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+            return {key.removeprefix(prefix): file.get_tensor(key) for key in keys}
     except SafetensorError as error:
         raise InputError(
             f"The checkpoint {path} is damaged ({error}); choose another run or a model."
         ) from error
-    return _below(tensors, "best/") or _below(tensors, f"module/{module}/")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

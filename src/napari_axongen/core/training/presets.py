@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from napari_axongen.core.checking import checked
 from napari_axongen.core.classes import AXON_CLASSES, BOUTON_CLASSES
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.models.store import load_card
 
 from .recipe import AnyRecipe, DiffusionRecipe, Optimisation, Recipe, TranslationRecipe
-from .runs import read_run
+from .starting import read_start
 
 Size: TypeAlias = Literal["quick", "normal", "thorough"]
 SIZES: tuple[Size, ...] = ("quick", "normal", "thorough")
@@ -185,45 +183,25 @@ def starting_recipe(preset: str, size: Size = "normal", **entries: Any) -> AnyRe
     return checked(chosen.kind, made)
 
 
-def begin_with(recipe: Recipe, model: str) -> Recipe:
+def begin_with(recipe: AnyRecipe, model: str) -> AnyRecipe:
     """The recipe, to go on training a model: with its network and scale, at a tenth of the rate.
 
     Parameters
     ----------
     model
-        Name or file of a segmenter, or the folder of a run.
+        Name or file of a model, or the folder of a run.
 
     Raises
     ------
     InputError
-        There is no such model, or it finds other classes than the recipe asks for.
+        There is no such model; it does something else than the recipe asks for, in another
+        direction, or by another kind of network.
     """
-    given = _what_it_finds(model)
-    if given["classes"] != recipe.classes:
-        raise InputError(
-            f"'{model}' finds {', '.join(given['classes'][1:])}; begin with a model of "
-            f"{', '.join(recipe.classes[1:])}, or with none."
-        )
+    start = read_start(model)
+    complaint = start.misfit(recipe)
+    if complaint:
+        raise InputError(complaint)
     rate = recipe.optimisation.learning_rate * _FINE
     slower = recipe.optimisation.model_copy(update={"learning_rate": rate})
-    return recipe.model_copy(update={"start": model, **given, "optimisation": slower})
-
-
-def _what_it_finds(model: str) -> dict[str, Any]:
-    """Network, classes and scale of a segmenter, or of the run of one."""
-    folder = Path(model)
-    if folder.is_dir():
-        begun = read_run(folder).recipe
-        if isinstance(begun, Recipe):
-            return {
-                "network": begun.full_network,
-                "classes": begun.classes,
-                "pixel_size": begun.pixel_size,
-            }
-        task = begun.task
-    else:
-        card = load_card(model)
-        if card.task == "segmentation":
-            return card.model_dump(include={"network", "classes", "pixel_size"})
-        task = card.task
-    raise InputError(f"'{model}' is for {task}; begin with a segmenter, or with none.")
+    given = {"start": model, "network": dict(start.network), **start.scale}
+    return recipe.model_copy(update={**given, "optimisation": slower})

@@ -128,6 +128,12 @@ class BaseRecipe(_Section):
     title: str = Field("", title="Title")
     description: str = Field("", title="Description")
     network: dict[str, Any] = Field(title="Network", description="Name and arguments.")
+    start: str | None = Field(
+        None,
+        title="Start",
+        description="Model of the same network, by name or file, or the folder of a run, whose "
+        "weights the run begins with; omitted, random ones.",
+    )
 
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation
@@ -165,12 +171,6 @@ class Recipe(BaseRecipe):
         list(FIBRE_CLASSES),
         title="Classes",
         description="What each pixel can be; of fluorescence background and axon, or bouton.",
-    )
-    start: str | None = Field(
-        None,
-        title="Start",
-        description="Model of the same network, by name or file, or the folder of a run, whose "
-        "weights the run begins with; omitted, random ones.",
     )
     pixel_size: float | None = Field(
         None, gt=0, title="Working pixel size", json_schema_extra={"unit": "um"},

@@ -26,20 +26,25 @@ from napari_axongen.core.datasets.sources import (
 from napari_axongen.core.datasets.splitting import PARTS, split_by_name
 from napari_axongen.core.detection import boxes_of, detection_curve, find_boutons
 from napari_axongen.core.device import Device
-from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
 from napari_axongen.core.events import run
 from napari_axongen.core.fluorescence import label_axons
 from napari_axongen.core.image import SPARSE, USUAL
 from napari_axongen.core.matching import median_axon_diameter
-from napari_axongen.core.models.store import RUN_MODEL, load_network, save_model
+from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
-from .building import descend_in_parts, kept_entry, recipe_network, run_card, to_device
-from .checkpoint import best_weights
+from .building import (
+    begin_with_start,
+    descend_in_parts,
+    kept_entry,
+    recipe_network,
+    run_card,
+    to_device,
+)
 from .losses import LOSSES
 from .parallel import share
 from .planes import plane_at
@@ -72,8 +77,7 @@ class SegmentationTask:
     def __init__(self, recipe: Recipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
         network = recipe_network(recipe)
-        if recipe.start is not None:
-            _begin_with(recipe.start, network)
+        begin_with_start(recipe, self.shipped, network)
         network = to_device(network, device)
         self.average: TileExactNetwork = copy.deepcopy(network).eval()
         self.modules: dict[str, nn.Module] = {"network": network, "average": self.average}
@@ -271,21 +275,6 @@ class SegmentationTask:
             threshold=threshold,
         )
         save_model(path, self.average, card)
-
-
-def _begin_with(model: str, network: TileExactNetwork) -> None:
-    """Copy the weights of a model, or of a run, into a network of the same kind."""
-    folder = Path(model)
-    if folder.is_dir() and not (folder / RUN_MODEL).exists():
-        weights = best_weights(folder, SegmentationTask.shipped)
-    else:
-        weights = load_network(folder if folder.is_dir() else model)[0].state_dict()
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"The run cannot start from model '{model}': its network is not that of the recipe."
-        ) from error
 
 
 def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage], list[LabelledImage]]:
