@@ -324,8 +324,7 @@ def _work(
     sender: _Sender, staging: Path | None, task: Task, *arguments: Any
 ) -> tuple[Any, list[Notice], Path | None]:
     """Do one task; return its result, its notices and the folder that it wrote into."""
-    here = package_version()
-    if here != sender.version:
+    if (here := package_version()) != sender.version:
         raise InputError(
             f"A worker has napari-axongen {here}, and this is {sender.version}; install the same."
         )
