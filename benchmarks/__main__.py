@@ -120,7 +120,7 @@ def imports() -> list[Row]:
     docks = {
         "import napari_axongen": "import napari_axongen",
         "open the segment dock": "viewer.window.add_plugin_dock_widget("
-        "'napari-axongen', 'Segment axons and myelin')",
+        "'napari-axongen', 'Segment axons')",
         "open the measure dock": "viewer.window.add_plugin_dock_widget("
         "'napari-axongen', 'Measure fibres')",
         "open the surrogate dock": "viewer.window.add_plugin_dock_widget("

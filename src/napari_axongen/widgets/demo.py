@@ -24,7 +24,7 @@ from .translate import TranslateDock
 if TYPE_CHECKING:
     import napari
 
-TITLE, TRANSLATE_TITLE = "Segment axons and myelin", "Translate contrast"
+TITLE, TRANSLATE_TITLE = "Segment axons", "Translate contrast"
 _WINDOW = (1400, 1000)  # px: room for both docks in the picture
 _PAINTED = 500  # ms that a window is given to be painted before its picture is taken
 

@@ -67,7 +67,7 @@ class AfterTraining(QWidget):
         if card.task == "segmentation":
             from .segment import SegmentDock
 
-            segmenting = open_dock(self._viewer, SegmentDock, "Segment axons and myelin")
+            segmenting = open_dock(self._viewer, SegmentDock, "Segment axons")
             segmenting.choose_model(card.name)
             return segmenting
         from .translate import TranslateDock
