@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, run
-from napari_axongen.core.models import Card, load_network, save_model
+from napari_axongen.core.models import Card, load_card, load_network, save_model
 from napari_axongen.core.networks import build, same
 from napari_axongen.core.training import AnyRecipe, train_steps
 from napari_axongen.core.training.loop import Task, make_task
@@ -172,6 +172,30 @@ def test_what_was_begun_with_another_resumes_to_the_bit(
     check_resumed: Callable[[Any], None],
 ) -> None:
     check_resumed(recipe_of(kind, start=str(stopped(kind)), seed=4))
+
+
+def test_what_was_begun_with_is_not_needed_any_more(
+    stopped: Callable[[str], Path], recipe_of: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A person who goes on from a run may discard it."""
+    start = tmp_path / "start"
+    shutil.copytree(stopped("denoiser"), start)
+    recipe = recipe_of("denoiser", start=str(start))
+    steps = train_steps(recipe, tmp_path / "run", device="cpu")
+    while not (isinstance(event := next(steps), Metrics) and event.step == 3):
+        pass
+    steps.close()
+    shutil.rmtree(start)
+    model = run(train_steps(recipe, tmp_path / "run", resume=True, device="cpu"))
+    assert load_card(model).training["recipe"]["start"] == str(start)
+    with pytest.raises(InputError, match="cannot be read"):
+        run(train_steps(recipe, tmp_path / "other", device="cpu"))
+
+
+def test_a_wrong_start_is_said_before_the_data_are_read(recipe_of: Callable[..., Any]) -> None:
+    nowhere = {"root": "nowhere", "train": ["sub-a"]}
+    with pytest.raises(InputError, match="is for segmentation"):
+        task_of(recipe_of("translator", start="axon-myelin-sem", data=nowhere))
 
 
 @pytest.mark.parametrize("kind", TRAINED)

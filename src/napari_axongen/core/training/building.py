@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from .parallel import average_gradients
 from .recipe import AnyRecipe, Recipe
 from .runs import CHECKPOINT
 from .starting import read_start
+
+if TYPE_CHECKING:
+    from .loop import Task
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -41,24 +44,8 @@ def recipe_network(recipe: AnyRecipe) -> TileExactNetwork:
         raise InputError(f"Recipe '{recipe.name}': {error}.") from error
 
 
-def begin_with_start(
-    recipe: AnyRecipe, shipped: str, network: nn.Module, **beside: nn.Module
-) -> None:
-    """Give a network the weights that the recipe starts from; without a start nothing happens.
-
-    Parameters
-    ----------
-    recipe
-        Of the run.
-    shipped
-        Name of the module that becomes the model. Of a run that has none yet, it is its weights
-        that are taken: those that did best so far.
-    network
-        What is trained.
-    beside
-        What is trained with it and is no part of a model, by the names that it has in checkpoints.
-        It begins with its last weights where the start is a run's folder with a checkpoint, and
-        where these fit; else as it is.
+def check_start(recipe: AnyRecipe) -> None:
+    """Whether a recipe can begin with what it says; weights are not read.
 
     Raises
     ------
@@ -77,21 +64,41 @@ def begin_with_start(
         )
     if complaint is not None:
         raise InputError(complaint)
+
+
+def begin_with_start(task: Task, recipe: AnyRecipe) -> None:
+    """Give a task the weights that its recipe starts from; without a start nothing happens.
+
+    What is trained and what is shipped of it, its average, begin with those of the model; of a run
+    that has none yet, with those that did best so far. What is trained beside it, as a
+    discriminator is, and is no part of a model, goes on where the start is a run's folder with a
+    checkpoint, if it fits; else it begins as it is.
+
+    Raises
+    ------
+    InputError
+        The start has no weights, or not those of its network.
+    """
+    if recipe.start is None:
+        return
     folder = Path(recipe.start)
     if folder.is_dir() and not (folder / RUN_MODEL).exists():
-        weights = best_weights(folder, shipped)
+        weights = best_weights(folder, task.shipped)
     else:
         weights = load_network(folder if folder.is_dir() else recipe.start)[0].state_dict()
-    if _shapes(weights) != _shapes(network.state_dict()):
-        raise InputError(
-            f"The run cannot start from '{recipe.start}': its weights are not those of its "
-            "network; choose another run or a model."
-        )
-    network.load_state_dict(weights)
-    for name, module in beside.items() if (folder / CHECKPOINT).exists() else ():
-        last = last_weights(folder, name)
-        if _shapes(last) == _shapes(module.state_dict()):
-            module.load_state_dict(last)
+    trained, *_ = task.modules
+    for name, module in task.modules.items():
+        known = name in (trained, task.shipped)
+        if not known and not (folder / CHECKPOINT).exists():
+            continue
+        given = weights if known else last_weights(folder, name)
+        if _shapes(given) == _shapes(module.state_dict()):
+            module.load_state_dict(given)
+        elif known:
+            raise InputError(
+                f"The run cannot start from '{recipe.start}': its weights are not those of its "
+                "network; choose another run or a model."
+            )
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -23,7 +23,7 @@ from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.networks.classic import ClassicDiscriminator
 
 from . import parallel
-from .building import begin_with_start, descend, recipe_network
+from .building import descend, recipe_network
 from .planes import Plane, draw, load_planes, told_of
 from .recipe import TranslationRecipe
 from .showing import SHOWN, grey_tiles
@@ -83,11 +83,11 @@ class ClassicTask:
                 f"Recipe '{recipe.name}': crops of {recipe.optimisation.crop} px are no multiple "
                 f"of the network's tile of {self.generator.stride} px."
             )
-        discriminator = ClassicDiscriminator(width=int(recipe.network.get("width", 64)))
-        begin_with_start(recipe, self.shipped, self.generator, discriminator=discriminator)
         self.modules: dict[str, nn.Module] = {
             "generator": self.generator.to(device.torch),
-            "discriminator": discriminator.to(device.torch),
+            "discriminator": ClassicDiscriminator(width=int(recipe.network.get("width", 64))).to(
+                device.torch
+            ),
         }
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(

@@ -28,14 +28,7 @@ from napari_axongen.core.networks import DOMAINS, DiffusionNetwork
 
 from . import parallel
 from .averaging import follow_weights
-from .building import (
-    begin_with_start,
-    descend_in_parts,
-    plateau,
-    recipe_network,
-    run_card,
-    to_device,
-)
+from .building import descend_in_parts, plateau, recipe_network, run_card, to_device
 from .planes import Planes, draw, load_planes, rough_structure
 from .recipe import DiffusionRecipe
 
@@ -74,7 +67,6 @@ class DiffusionTask:
                 f"Recipe '{recipe.name}': crops of {recipe.optimisation.crop} px are no multiple "
                 f"of the {network.stride} px that the network needs."
             )
-        begin_with_start(recipe, self.shipped, network)
         self.network = to_device(network, device)
         self.average: DiffusionNetwork = copy.deepcopy(self.network).eval()
         self.modules: dict[str, nn.Module] = {"network": self.network, "average": self.average}

@@ -19,9 +19,11 @@ from napari_axongen.core.events import Event, Metrics, Notice, Progress, Samples
 from napari_axongen.core.events import run as run_steps
 
 from . import memory, parallel
+from .building import begin_with_start, check_start
 from .holding import held
 from .recipe import AnyRecipe, DiffusionRecipe, Recipe
 from .run import Run
+from .runs import CHECKPOINT
 
 
 class Task(Protocol):
@@ -34,8 +36,10 @@ class Task(Protocol):
     Attributes
     ----------
     modules, optimisers
-        All that a checkpoint must hold. With several optimisers the networks play against each
-        other: their losses say little, and a step that failed half-way cannot be taken again.
+        All that a checkpoint must hold. The first module is what is trained; it, or its average, is
+        shipped, and the others are needed for training alone. With several optimisers the networks
+        play against each other: their losses say little, and a step that failed half-way cannot be
+        taken again.
     shipped
         Which of the modules becomes the model.
     parts
@@ -229,17 +233,35 @@ def _train_steps(recipe: AnyRecipe, out: Path, resume: bool, device: str) -> Ste
     others = f", {parallel.count()} processes together" if parallel.count() > 1 else ""
     with held(out) if parallel.rank() == 0 else contextlib.nullcontext():
         yield Notice(f"Training {recipe.name} on {chosen.reason}{others}.")
-        return (yield from train(make_task(recipe, chosen), recipe, out, resume))
+        begun = resume and (out / CHECKPOINT).exists()
+        return (yield from train(make_task(recipe, chosen, not begun), recipe, out, resume))
 
 
-def make_task(recipe: AnyRecipe, device: Device) -> Task:
+def make_task(recipe: AnyRecipe, device: Device, from_start: bool = True) -> Task:
     """The task that a recipe describes, with its data read.
+
+    Parameters
+    ----------
+    recipe, device
+        What to train, and where.
+    from_start
+        Give it the weights that the recipe starts from. Not where a checkpoint takes their place:
+        the start may be gone by then.
 
     Raises
     ------
     InputError
         The recipe cannot be trained: no such network, start or data, or they do not fit.
     """
+    if not from_start:
+        return _task(recipe, device)
+    check_start(recipe)  # before the data are read, which may take minutes
+    task = _task(recipe, device)
+    begin_with_start(task, recipe)
+    return task
+
+
+def _task(recipe: AnyRecipe, device: Device) -> Task:
     from .classic import ClassicTask  # a task knows the loop, not the loop its tasks
     from .denoiser import DiffusionTask
     from .segmenter import SegmentationTask

@@ -37,14 +37,7 @@ from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.segmentation import class_values, predict_plane
 
 from .averaging import follow_weights
-from .building import (
-    begin_with_start,
-    descend_in_parts,
-    kept_entry,
-    recipe_network,
-    run_card,
-    to_device,
-)
+from .building import descend_in_parts, kept_entry, recipe_network, run_card, to_device
 from .losses import LOSSES
 from .parallel import share
 from .planes import plane_at
@@ -77,7 +70,6 @@ class SegmentationTask:
     def __init__(self, recipe: Recipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
         network = recipe_network(recipe)
-        begin_with_start(recipe, self.shipped, network)
         network = to_device(network, device)
         self.average: TileExactNetwork = copy.deepcopy(network).eval()
         self.modules: dict[str, nn.Module] = {"network": network, "average": self.average}

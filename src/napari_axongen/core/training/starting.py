@@ -14,6 +14,7 @@ from .recipe import AnyRecipe
 from .runs import read_run
 
 _KINDS = {"segmentation": "segmenter", "translation": "translator", "diffusion": "denoiser"}
+_SAID = {"classes", "source", "contrast", "pixel_size", "axon_diameter"}
 _SCALES = {"segmentation": "pixel_size"}  # of the others it is the diameter of axons
 
 
@@ -46,7 +47,7 @@ class Start:
     @classmethod
     def of(cls, name: str, described: Card | AnyRecipe) -> Start:
         """The model of a card, or that of a run by its recipe."""
-        entries = described.model_dump()
+        entries = described.model_dump(include=_SAID)
         task = described.task
         size = _SCALES.get(task, "axon_diameter")
         return cls(

@@ -47,7 +47,7 @@ from .adversarial import (
     low_pass,
 )
 from .averaging import follow_weights
-from .building import begin_with_start, descend, plateau, recipe_network, run_card, to_device
+from .building import descend, plateau, recipe_network, run_card, to_device
 from .losses import segmentation_loss
 from .planes import VARIED, Planes, draw, load_planes, rough_structure, told_of
 from .recipe import TranslationRecipe
@@ -89,8 +89,6 @@ class TranslationTask:
             "discriminator": PatchDiscriminator(in_channels=1 + CLASS_COUNT),
             "critic": UNet(recipe.critic),
         }
-        beside = {name: self.modules[name] for name in ("discriminator", "critic")}
-        begin_with_start(recipe, self.shipped, generator, **beside)
         for name, module in self.modules.items():
             self.modules[name] = to_device(module, device)
         self.modules["average"] = copy.deepcopy(self.modules["generator"]).eval()
