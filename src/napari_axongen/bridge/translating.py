@@ -19,7 +19,7 @@ from napari_axongen.core.events import Notice, Partial, Progress, Steps
 from napari_axongen.core.files import AXON, MYELIN
 from napari_axongen.core.image import Image
 from napari_axongen.core.models.card import Card
-from napari_axongen.core.parameters import TranslateParameters
+from napari_axongen.core.parameters import HEEDED, TranslateParameters, unheeded_by
 
 from .jobs import EVENT_INTERVAL
 from .layers import level_0, recipe_of
@@ -40,17 +40,6 @@ METHODS = {
     GENERATE: ("Diffusion: make one up", "Invented, around labels if there are any."),
 }
 """How it is made: what a person calls it, and what that means."""
-
-_DRAWN = {"seed", "samples", "shared_noise"}
-_STEPPED = {"steps", "guidance", "sampler"}
-_HEEDED = {
-    CGAN: {"condition", "variety", *_DRAWN},
-    "ddpm": {"condition", *_DRAWN, *_STEPPED},
-    "sdedit": {"condition", "strength", *_DRAWN, *_STEPPED},
-    "ddib": {"condition", "steps"},
-    GENERATE: {*_DRAWN, *_STEPPED},
-}
-_BY_METHOD: set[str] = set().union(*_HEEDED.values())
 
 CONDITIONS = {
     "mask": (
@@ -208,13 +197,14 @@ def heeded(method: str, stack: bool) -> set[str]:
     stack
         Whether the image has several planes.
     """
-    return _HEEDED[method] - (set() if stack else {"shared_noise"})
+    return HEEDED[method] - (set() if stack else {"shared_noise"})
 
 
 def unheeded(method: str, stack: bool) -> dict[str, Any]:
     """The parameters that a method does not heed, as they are by default: not to be spoken of."""
     fields = TranslateParameters.model_fields
-    return {name: fields[name].default for name in _BY_METHOD - heeded(method, stack)}
+    single = set() if stack else {"shared_noise"}
+    return {name: fields[name].default for name in {*unheeded_by(method), *single}}
 
 
 def contrast_of(layer: Any, layers: Iterable[Any]) -> str | None:

@@ -14,13 +14,13 @@ import typer
 import napari_axongen
 from napari_axongen.core.parameters import MeasureParameters
 
-from .console import FAILED, Group, each
+from .console import FAILED, Group, each, tell
 from .em_fibres import em_fibres
 from .evaluate import evaluate, tracing
 from .generate import generate
 from .match import match
 from .models import models
-from .options import with_options
+from .options import given, in_vain, with_options
 from .prepare import prepare
 from .segment import segment
 from .train import train
@@ -98,6 +98,7 @@ def measure(
 
 @app.command()
 def demo(
+    context: typer.Context,
     headless: Annotated[
         bool, typer.Option("--headless", help="Open no window that stays; write files instead.")
     ] = False,
@@ -108,4 +109,7 @@ def demo(
     """Open napari with a sample micrograph, segmented."""
     from napari_axongen.widgets.demo import run_demo
 
+    if not headless:
+        for notice in in_vain(["out"], given(context, ["out"]), "without --headless"):
+            tell("demo", notice)
     run_demo(headless=headless, out=out)

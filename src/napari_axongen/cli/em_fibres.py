@@ -9,6 +9,7 @@ import typer
 
 from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.parameters import unheeded_by
 from napari_axongen.core.surrogate.em_parameters import (
     OF_IMAGES,
     PRESETS,
@@ -17,9 +18,9 @@ from napari_axongen.core.surrogate.em_parameters import (
 )
 
 from .bulk import workers
-from .console import follow
+from .console import follow, tell
 from .generate import Devices
-from .options import Scheduler, choices, with_options
+from .options import Scheduler, choices, given, in_vain, with_options
 
 Presets = choices("Presets", Preset)
 
@@ -63,29 +64,35 @@ def em_fibres(
     from napari_axongen.core.surrogate.em_laws import suited
     from napari_axongen.core.surrogate.em_layout import check
 
-    def is_given(name: str) -> bool:
-        return getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
-
-    unheeded = [name for name in (*OF_IMAGES, "model") if is_given(name)]
+    unheeded = given(context, (*OF_IMAGES, "model"))
     if unheeded and not contrast:
         raise typer.BadParameter(
             "without images it is of no use; name their --contrast, tem or sem.",
             param_hint=f"--{unheeded[0]}",
         )
-    tissue = contrast if contrast and not is_given("preset") else preset
-    given = {name: value for name, value in parameters.model_dump().items() if is_given(name)}
-    chosen = checked(EmFibreParameters, PRESETS[tissue.value].model_dump() | given)
+    tissue = contrast if contrast and not given(context, ["preset"]) else preset
+    values = parameters.model_dump(exclude_unset=True)
+    chosen = checked(EmFibreParameters, PRESETS[tissue.value].model_dump() | values)
     renderer = None
     try:
         if contrast:
             from napari_axongen.core.surrogate.em_images import EmRenderer
 
             renderer = EmRenderer.of(contrast.value, model, device.value, chosen.method)
-            if "pixel_size" not in given:
+            if "pixel_size" not in values:
                 chosen = suited(chosen, renderer.model.card.axon_diameter)
         check(chosen)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
+    heedless = [*in_vain(unheeded_by(chosen.method), values, f"with --method {chosen.method}")]
+    if not chosen.unmyelinated:
+        heedless += in_vain(
+            ("unmyelinated_mean", "unmyelinated_sd"), values, "without --unmyelinated"
+        )
+    if not contrast:
+        heedless += in_vain(["device"], given(context, ["device"]), "without --contrast")
+    for notice in heedless:
+        tell("em-fibres", notice)
     with workers(scheduler, device.value) as cluster:
         steps = em_fibres_steps(chosen, count, seed, out, resume, renderer, cluster)
         typer.echo(follow(steps, "em-fibres"))

@@ -10,7 +10,8 @@ import typer
 
 import napari_axongen
 
-from .console import follow, say
+from .console import follow, say, tell
+from .options import given, in_vain
 
 if TYPE_CHECKING:
     from napari_axongen.core.tracing import TracingAccuracy
@@ -29,6 +30,7 @@ _SHOWN = 20  # axons in the printed table; the file has them all
 
 
 def evaluate(
+    context: typer.Context,
     experiment: Annotated[Path, typer.Argument(help="Experiment, a .yaml file.")],
     out: Annotated[Path, typer.Option(help="Folder of the experiment; what is in it is kept.")],
     only: Annotated[
@@ -54,6 +56,10 @@ def evaluate(
     from napari_axongen.core.experiments.evaluating import evaluate_steps
 
     loaded = load_experiment(experiment)
+    if table:
+        told = given(context, ("only", "seeds", "folds", "device"))
+        for notice in in_vain(told, told, "with --table, which is of all that is there"):
+            tell("evaluate", notice)
     parts = only or (), seeds or (), folds or ()
     done = follow(evaluate_steps(loaded, out, *parts, device, table=table), loaded.name)
     if not done.outcome.results:

@@ -13,20 +13,24 @@ from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.surrogate.writers.base import Format
 
 from .bulk import workers
-from .console import follow, say
-from .options import Scheduler, choices
+from .console import follow, say, tell
+from .options import Scheduler, choices, given, in_vain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_axongen.core.events import Notice
     from napari_axongen.core.surrogate.original_json import Entry
     from napari_axongen.core.surrogate.presets import Loaded
 
 Formats = choices("Formats", Format)
+_OF_EXPORT = ("out", "count", "seed", "series", "format", "device", "resume", "scheduler")
+
 Devices = choices("Devices", SegmentParameters.model_fields["device"].annotation)
 
 
 def generate(
+    context: typer.Context,
     parameters: Annotated[
         str,
         typer.Argument(
@@ -85,11 +89,14 @@ def generate(
     from napari_axongen.core.surrogate.original_json import not_expressed, to_original
     from napari_axongen.core.surrogate.presets import parameters_text, with_changes
 
-    loaded = _read(parameters)
+    loaded, assigned = _read(parameters), _assignments(changes or ())
     try:
-        chosen = with_changes(loaded.parameters, _assignments(changes or ()))
+        chosen = with_changes(loaded.parameters, assigned)
     except InputError as error:
         raise typer.BadParameter(str(error), param_hint="--set") from error
+    if show or show_original:
+        told, why = given(context, _OF_EXPORT), f"with --show{'' if show else '-original'}"
+        _warn(in_vain(told, told, f"{why}, which makes nothing"))
     if show:
         _report(loaded.report)
         typer.echo(parameters_text(chosen), nl=False)
@@ -100,12 +107,19 @@ def generate(
         return
     if out is None:
         raise typer.BadParameter("name the folder of the images.", param_hint="--out")
+    if not series and any(name.startswith("series.") for name in assigned):
+        _warn(in_vain(["set"], ["set"], "on what is of series, without --series"))
     _summary(parameters, loaded.report)
     with workers(scheduler, device.value) as cluster:
         steps = export_steps(
             chosen, count, seed, out, format.value, series, device.value, resume, cluster
         )
         typer.echo(follow(steps, parameters))
+
+
+def _warn(notices: Sequence[Notice]) -> None:
+    for notice in notices:
+        tell("generate", notice)
 
 
 def _read(source: str) -> Loaded:

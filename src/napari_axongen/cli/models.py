@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from .console import say
-from .options import choices
+from .console import say, tell
+from .options import choices, in_vain
 
 Contrast: Any = choices("Contrast", Literal["TEM", "SEM"])
 
@@ -104,6 +104,9 @@ def import_file(
             dtype="float16" if half else "float32",
             replace=replace,
         )
+        if full_range and card.task == "diffusion":
+            (notice,) = in_vain(["full_range"], ["full_range"], "on a denoiser")
+            tell("import", notice)
     say(f"Imported as '{card.name}'.")
     typer.echo(find_model(card.name))
 

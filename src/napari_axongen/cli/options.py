@@ -6,7 +6,7 @@ import enum
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import typer
@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from napari_axongen.core.checking import checked
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Notice
 
 Scheduler = Annotated[
     str | None,
@@ -28,12 +29,15 @@ Scheduler = Annotated[
 ]
 
 
+_CONTEXT = "context_of_options"
+
+
 def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for each field of a parameter model.
 
     The command takes the model as one argument, annotated with it; on the command line each of its
     fields is an option with the field's title, unit, description, bounds and default. A value that
-    the model refuses is a usage error.
+    the model refuses is a usage error. ``model_fields_set`` are those that were given.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -42,12 +46,20 @@ def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Call
         (target,) = (a.name for a in arguments if a.annotation is model)
         own = [a.replace(kind=a.KEYWORD_ONLY) for a in arguments if a.name != target]
         made = [_option(name, field) for name, field in model.model_fields.items()]
+        own_context = next((a.name for a in own if a.annotation is typer.Context), None)
+        if own_context is None:
+            made.append(
+                inspect.Parameter(
+                    _CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+                )
+            )
 
         @functools.wraps(function)
         def command(**values: Any) -> None:
+            context = values[own_context] if own_context else values.pop(_CONTEXT)
             fields = {name: _plain(values.pop(name)) for name in model.model_fields}
             try:
-                parameters = checked(model, fields)
+                parameters = checked(model, {name: fields[name] for name in given(context, fields)})
             except InputError as error:
                 raise typer.BadParameter(str(error)) from error
             function(**values, **{target: parameters})
@@ -57,6 +69,35 @@ def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Call
         return command
 
     return decorate
+
+
+def given(context: typer.Context, names: Iterable[str]) -> list[str]:
+    """Which of some parameters of a command were given, by whatever way."""
+    return [
+        name
+        for name in names
+        if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
+    ]
+
+
+def in_vain(names: Iterable[str], given: Collection[str], why: str) -> Sequence[Notice]:
+    """A warning of options that were given and have no effect, if there are any.
+
+    Parameters
+    ----------
+    names
+        Parameters that are not heeded.
+    given
+        Those that were given.
+    why
+        Goes on after "has no effect".
+    """
+    options = [f"--{name.replace('_', '-')}" for name in names if name in given]
+    if not options:
+        return []
+    *others, last = options
+    named = f"{', '.join(others)} and {last} have" if others else f"{last} has"
+    return [Notice(f"{named} no effect {why}.", "warning")]
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -9,8 +9,8 @@ import typer
 
 from napari_axongen.core.datasets.prepare_parameters import PrepareParameters
 
-from .console import FAILED, complain, follow
-from .options import with_options
+from .console import FAILED, complain, follow, tell
+from .options import in_vain, with_options
 
 
 @with_options(PrepareParameters)
@@ -30,6 +30,10 @@ def prepare(
     """
     from napari_axongen.core.datasets.prepare import prepare_steps
 
+    if any(parameters.named.values()):
+        asked = parameters.model_fields_set
+        for notice in in_vain(("split", "seed"), asked, "where animals are named"):
+            tell("prepare", notice)
     prepared = follow(prepare_steps(dataset, parameters, out), "prepare")
     typer.echo(prepared.folder)
     if prepared.refused:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +13,12 @@ import typer
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Steps
-from napari_axongen.core.parameters import SegmentParameters
+from napari_axongen.core.parameters import OF_FLUORESCENCE, OF_MICROGRAPHS, SegmentParameters
 
 from .bulk import files, settled
-from .console import FAILED
+from .console import FAILED, tell
 from .inputs import distinct
-from .options import Scheduler, with_options
+from .options import Scheduler, in_vain, with_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,12 +56,22 @@ def _check(parameters: SegmentParameters) -> None:
     from napari_axongen.core.device import choose_device
     from napari_axongen.core.models import load_card
 
+    heedless = in_vain(
+        ("min_diameter",),
+        parameters.model_fields_set,
+        "on masks, in which fibres are not apart; 'axongen measure' heeds it",
+    )
     try:
         choose_device(parameters.device)
         if parameters.model != "auto":
-            load_card(parameters.model)
+            card = load_card(parameters.model)
+            if parameters.contrast not in ("auto", card.contrast):
+                why = f"beside --model: {card.name} is taken, as named"
+                heedless = [*heedless, *in_vain(("contrast",), parameters.model_fields_set, why)]
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
+    for notice in heedless:
+        tell("segment", notice)
 
 
 def _segment(
@@ -73,11 +85,35 @@ def _segment(
     result = yield from segment_steps(image, parameters, device)
     if len(image.spatial_shape) > 2:
         yield Notice(f"A stack ({image.axes}): its masks are .tif files with all planes.")
-    write = _write_fibres if isinstance(result, Segmentation) else _write_objects
-    names = write(result, folder, path.stem)
+    if isinstance(result, Segmentation):
+        names, found = _write_fibres(result, folder, path.stem), None
+    else:
+        names, found = _write_objects(result, folder, path.stem), result.thresholds
+    yield from _unheeded(parameters, found)
     recipe = {"image": path.name, **result.recipe()}
     write_text(folder / f"{path.stem}_seg.json", json.dumps(recipe, indent=2) + "\n")
     return [*names, f"{path.stem}_seg.json"]
+
+
+def _unheeded(parameters: SegmentParameters, found: Collection[str] | None) -> Iterator[Notice]:
+    """Warn of options that are for another kind of image than this one is.
+
+    Parameters
+    ----------
+    parameters
+        As asked for.
+    found
+        What was looked for in a fluorescence image; None: it is a micrograph.
+    """
+    given = parameters.model_fields_set - {"min_diameter"}  # which is for none
+    if found is None:
+        other = chain(*OF_FLUORESCENCE.values())
+        yield from in_vain(other, given, "on an electron micrograph")
+        return
+    yield from in_vain(OF_MICROGRAPHS, given, "on a fluorescence image")
+    for name, fields in OF_FLUORESCENCE.items():
+        if name not in found:
+            yield from in_vain(fields, given, f"where no {name}s are looked for")
 
 
 def _write_fibres(result: Segmentation, out: Path, stem: str) -> list[str]:

@@ -12,12 +12,12 @@ import typer
 
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, Steps
-from napari_axongen.core.parameters import TranslateParameters
+from napari_axongen.core.parameters import TranslateParameters, unheeded_by
 
 from .bulk import files, settled
-from .console import FAILED
+from .console import FAILED, tell
 from .inputs import MASK, Masks, distinct, expand
-from .options import Scheduler, with_options
+from .options import Scheduler, in_vain, with_options
 
 if TYPE_CHECKING:
     from napari_axongen.core.device import Device
@@ -48,7 +48,7 @@ def translate(
     NAME_sem_spread.tif their standard deviation.
     """
     paths = distinct(expand(images), "sem.tif or ..._tem.tif")
-    _check(parameters)
+    _check(parameters, mask is not None)
     if scheduler is not None:
         parameters, mask = settled(parameters), mask and mask.absolute()
     masks = None if mask is None else Masks(mask, len(paths))
@@ -69,14 +69,29 @@ def _refuse(read: Set[Path], target: Path) -> None:
         )
 
 
-def _check(parameters: TranslateParameters) -> None:
-    """Find out before the first file what would fail for all of them."""
+def _check(parameters: TranslateParameters, masked: bool) -> None:
+    """Find out before the first file what would fail, or be in vain, for all of them."""
     from napari_axongen.core.planning import check
 
+    method, given = parameters.method, parameters.model_fields_set
+    if method == "ddib" and parameters.samples > 1:
+        raise typer.BadParameter(
+            "nothing is drawn with --method ddib, so all would be the same; leave it out.",
+            param_hint="--samples",
+        )
     try:
-        check(parameters)
+        model = check(parameters)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
+    heedless = [*in_vain(unheeded_by(method), given, f"with --method {method}")]
+    rest = given - set(unheeded_by(method))
+    if model is not None and not model.conditional:
+        why = f"on {model.card.name}, which is told neither mask nor structure"
+        heedless += in_vain(("condition", "guidance"), rest, why)
+    elif method == "generate" and not masked:
+        heedless += in_vain(("guidance",), rest, "without a --mask, which would be obeyed")
+    for notice in heedless:
+        tell("translate", notice)
 
 
 def _translate(
@@ -103,6 +118,8 @@ def _translate(
                 f"{file} is of size {mask.shape} and {path.name} of {image.spatial_shape}; take "
                 "the mask that was made from this image."
             )
+    if len(image.spatial_shape) == 2 and "shared_noise" not in unheeded_by(parameters.method):
+        yield from in_vain(("shared_noise",), parameters.model_fields_set, "on a single plane")
     result = yield from translate_steps(image, parameters, mask, device=device)
     stem = f"{path.stem}_{(result.target or 'translated').lower()}"
     axes = image.axes.removesuffix("C")

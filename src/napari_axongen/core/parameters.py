@@ -5,6 +5,7 @@ They stand apart from the computation so that a form can be shown before torch i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -120,6 +121,16 @@ class SegmentParameters(BaseModel):
     memory: int = MEMORY
 
 
+OF_MICROGRAPHS = ("axon_diameter", "threshold", "min_diameter")
+"""Fields that the segmentation of a fluorescence image does not heed."""
+
+OF_FLUORESCENCE: Mapping[str, tuple[str, ...]] = {
+    "axon": ("axon_threshold", "min_length"),
+    "bouton": ("bouton_threshold",),
+}
+"""Fields that only a fluorescence image heeds, by what is looked for in it."""
+
+
 def variety_field(usual: float) -> Any:
     """Field of every verb that renders masks, with what is usual for it."""
     return Field(
@@ -210,6 +221,23 @@ class TranslateParameters(BaseModel):
             return self.samples
         twice = self.method == "ddib" or self.guidance not in (0, 1)
         return self.samples * self.steps * (2 if twice else 1)
+
+
+_DRAWN, _STEPPED = {"seed", "samples", "shared_noise"}, {"steps", "guidance", "sampler"}
+HEEDED: Mapping[str, set[str]] = {
+    "cgan": {"condition", "variety", *_DRAWN},
+    "ddpm": {"condition", *_DRAWN, *_STEPPED},
+    "sdedit": {"condition", "strength", *_DRAWN, *_STEPPED},
+    "ddib": {"condition", "steps"},
+    "generate": {*_DRAWN, *_STEPPED},
+}
+"""Fields of `TranslateParameters` that a method heeds, of those that not all do."""
+
+
+def unheeded_by(method: str) -> list[str]:
+    """Fields of `TranslateParameters` that a method does not heed."""
+    by_some = set[str]().union(*HEEDED.values())
+    return [name for name in TranslateParameters.model_fields if name in by_some - HEEDED[method]]
 
 
 class MeasureParameters(BaseModel):

@@ -135,8 +135,8 @@ def plan_steps(
     return Plan(model, scale, segmenter, source, target, device, parameters)
 
 
-def check(parameters: TranslateParameters) -> None:
-    """Refuse what could not be done with any image.
+def check(parameters: TranslateParameters) -> Translator | None:
+    """Refuse what could not be done with any image; return the model, where it is known by now.
 
     Raises
     ------
@@ -144,8 +144,11 @@ def check(parameters: TranslateParameters) -> None:
         An unknown model or device, none that suits, or the model cannot do what is asked.
     """
     device, name = choose_device(parameters.device), _named(parameters)
-    if name is not None:
-        check_model(load_translator(name, device, task_of(parameters.method)), parameters)
+    if name is None:
+        return None
+    model = load_translator(name, device, task_of(parameters.method))
+    check_model(model, parameters)
+    return model
 
 
 def _named(parameters: TranslateParameters) -> str | None:
