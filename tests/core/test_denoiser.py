@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from napari_axongen.core.conditioning import to_output
 from napari_axongen.core.datasets import augment
 from napari_axongen.core.datasets.augment import Augmentation, random_crop
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import run
+from napari_axongen.core.events import Event, Samples, run
 from napari_axongen.core.models.store import load_network
 from napari_axongen.core.networks import DOMAINS, Denoiser, build
 from napari_axongen.core.training import DiffusionRecipe, load_recipe, train_steps
 from napari_axongen.core.training.denoiser import DiffusionTask
+from napari_axongen.core.training.planes import Plane
+from napari_axongen.core.training.showing import SIDE
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 TEM, SEM = (torch.tensor([DOMAINS.index(name)]) for name in ("TEM", "SEM"))
@@ -145,6 +150,72 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     folders: dict[str, Path], check_resumed: Callable[[Any], None]
 ) -> None:
     check_resumed(recipe(folders))
+
+
+def test_tiles_of_held_out_images_are_shown_as_they_are_restored(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """The same tiles under the same noise, of each microscope in turn; what is made of them not."""
+    events: list[Event] = []
+    setting = {"steps": 30, "batch": 2, "crop": 32, "warm_up": 1, "learning_rate": 1e-2}
+    told = recipe(folders, optimisation=setting, validate_every=15)
+    run(train_steps(told, tmp_path, device="cpu"), events.append)
+    first, last = (event for event in events if isinstance(event, Samples))
+    assert first.titles == ("image", "mask", "noised", "restored")
+    assert first.tiles.shape == (2, 4, SIDE, SIDE, 3)
+    assert np.array_equal(first.tiles[:, :3], last.tiles[:, :3])
+    assert (first.tiles[:, 3] != last.tiles[:, 3]).any()
+    task = DiffusionTask(told, choose_device("cpu"))
+    for name, (image, mask, noised, restored) in zip(("SEM", "TEM"), last.tiles, strict=True):
+        height, width = task.data[name].held_out[0].classes.shape
+        rows, columns = slice(height // 4 * 4), slice(width // 4 * 4)
+        grey = task.data[name].held_out[0].grey[rows, columns].numpy()
+        assert np.abs(image[rows, columns, 0] - 255 * grey.clip(0, 1)).max() <= 0.5001
+        assert {tuple(colour) for colour in mask[rows, columns].reshape(-1, 3)} == {
+            (0, 0, 0), (255, 90, 77), (63, 140, 255)
+        }  # fmt: skip
+        before, after = (
+            np.abs(x[rows, columns].astype(float) - image[rows, columns]).mean()
+            for x in (noised, restored)
+        )
+        assert after < 0.85 * before
+
+
+def test_a_tile_is_one_call_told_its_mask_and_its_microscope(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is shown is its image: of a network that knows the noise, the image itself."""
+    task = DiffusionTask(recipe(folders), choose_device("cpu"))
+    network, process = task.average, task.process
+    calls: list[tuple[Tensor, ...]] = []
+
+    def knowing(x: Tensor, level: Tensor, domain: Tensor) -> Tensor:
+        calls.append((x, level, domain))
+        plane = task.data[DOMAINS[int(domain)]].held_out[0]
+        image = to_output(plane.grey[None, None, : x.shape[2], : x.shape[3]])
+        image = (image - network.centre) / network.spread
+        nothing, one = torch.zeros_like(image), torch.ones_like(image)
+        noise = x[:, -1:] - process.noised(image, nothing, level)
+        noise /= process.noised(nothing, one, level)
+        return process.target(image, noise, level)
+
+    monkeypatch.setattr(network, "forward", knowing)
+    state = torch.get_rng_state()
+    tiles = task.samples()
+    assert tiles is not None
+    image, _, noised, restored = tiles.astype(int).swapaxes(0, 1)
+    assert np.abs(restored - image).max() <= 1
+    assert np.abs(noised - image).max() > 100
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [DOMAINS[int(domain)] for _, _, domain in calls] == ["SEM", "TEM"]
+    for x, level, _ in calls:
+        assert level.item() == pytest.approx(0.5)
+        assert (x[:, :3].sum(1) == 1).all()
+        assert not x[:, 3:5].any()
+    plane = task.data["SEM"].held_out[0]
+    small = Plane(plane.grey[:3], plane.classes[:3])  # less than the network's stride
+    task.data = {"SEM": replace(task.data["SEM"], held_out=[small])}
+    assert task.samples() is None
 
 
 def test_it_learns_to_tell_image_from_noise(folders: dict[str, Path]) -> None:

@@ -163,6 +163,37 @@ def test_two_open_layers_become_a_model_that_the_other_docks_offer(train_dock, q
     segmenting.close_down()
 
 
+@pytest.mark.usefixtures("denoiser")
+def test_a_denoiser_goes_on_from_another_and_shows_what_it_restores(train_dock, qtbot, monkeypatch):
+    from napari_axongen.core.training import denoiser
+
+    monkeypatch.setattr(denoiser, "_LEVELS", 1)  # validated fast
+    _viewer, dock = train_dock()
+    form = dock.form
+    for preset, names, diameter in (
+        ("translator", [None, "tem-to-sem"], 28),
+        ("denoiser", [None, "tem-sem"], 24),
+    ):
+        form.what.setCurrentIndex(form.what.findData(preset))
+        assert [form.start.itemData(index) for index in range(form.start.count())] == names
+        usual = form.plan().recipe
+        assert usual.start is None
+        form.start.setCurrentIndex(1)
+        recipe = form.plan().recipe
+        assert recipe.start == names[1]
+        assert (recipe.network["channels"], recipe.axon_diameter) == ([8, 12], diameter)
+        rate = usual.optimisation.learning_rate / 10
+        assert recipe.optimisation.learning_rate == pytest.approx(rate)
+    form.details.forms["optimisation"].set_values({"batch": 2, "crop": 32, "warm_up": 1})
+    form.steps.setValue(4)
+    may_start(dock, qtbot)
+    with qtbot.waitSignal(dock.training.finished, timeout=LONG):
+        dock.start_button.click()
+    assert dock.monitor.strip.samples.titles == ("image", "mask", "noised", "restored")
+    assert len(dock.monitor.strip.pictures.pixmaps) == 4
+    assert load_card("my-denoiser").training["recipe"]["start"] == "tem-sem"
+
+
 def test_pause_resume_cancel_and_resume_in_another_napari(
     train_dock, slow, qtbot, make_napari_viewer_proxy
 ):

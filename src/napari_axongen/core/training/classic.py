@@ -26,7 +26,7 @@ from . import parallel
 from .building import descend, recipe_network
 from .planes import Plane, draw, load_planes, told_of
 from .recipe import TranslationRecipe
-from .showing import SHOWN, grey_tiles
+from .showing import SHOWN, picture_tiles
 from .translator import translator_card
 
 LEARNING_RATE = 2e-4
@@ -136,7 +136,7 @@ class ClassicTask:
 
     def samples(self) -> npt.NDArray[np.uint8] | None:
         """Held-out images and what was last made of their masks."""
-        return grey_tiles(self._pictures[:SHOWN])
+        return picture_tiles(self._pictures[:SHOWN])
 
     def _distance(self, generator: TileExactNetwork, plane: Plane) -> float:
         height, width = plane.classes.shape

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import copy
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from napari_axongen.core.baselines import grey_quantiles
-from napari_axongen.core.conditioning import condition, to_output
+from napari_axongen.core.classes import FIBRE_CLASSES
+from napari_axongen.core.conditioning import condition, from_output, to_output, white_noise
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
 from napari_axongen.core.diffusion import process
@@ -29,11 +32,13 @@ from napari_axongen.core.networks import DOMAINS, DiffusionNetwork
 from . import parallel
 from .averaging import follow_weights
 from .building import descend_in_parts, plateau, recipe_network, run_card, to_device
-from .planes import Planes, draw, load_planes, rough_structure
+from .planes import Plane, Planes, draw, load_planes, rough_structure
 from .recipe import DiffusionRecipe
+from .showing import SHOWN, class_colours, fullest_window, picture_tiles
 
 _LEVELS_OF_GREY = 32
 _LEVELS = 16  # at which a held-out image is judged
+_SHOWN_LEVEL = 0.5  # to which one is noised to be looked at
 
 
 class DiffusionTask:
@@ -53,7 +58,7 @@ class DiffusionTask:
     """
 
     shipped = "average"
-    titles = ()
+    titles = ("image", "mask", "noised", "restored")
 
     def __init__(self, recipe: DiffusionRecipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
@@ -116,13 +121,20 @@ class DiffusionTask:
         images, noise, levels = (x.to(device) for x in (images, noise, levels))
         images = (images - network.centre) / network.spread
         noisy = self.process.noised(images, noise, levels)
-        x = torch.cat([told.to(device), noisy], 1)
-        x = x.contiguous(memory_format=self.device.memory_format)
-        with self.device.mixed_precision():
-            made = network(x, self.process.told(levels), domains.to(device))
-        errors = (made.float() - self.process.target(images, noise, levels)).square()
+        made = self._call(network, told, noisy, self.process.told(levels), domains)
+        errors = (made - self.process.target(images, noise, levels)).square()
         loss: Tensor = (errors.mean((1, 2, 3)) * self.process.weights(levels)).mean()
         return loss
+
+    def _call(
+        self, network: DiffusionNetwork, told: Tensor, noisy: Tensor, level: Tensor, domain: Tensor
+    ) -> Tensor:
+        """What the network returns for noisy images, which are on its device."""
+        x = torch.cat([told.to(noisy), noisy], 1)
+        x = x.contiguous(memory_format=self.device.memory_format)
+        with self.device.mixed_precision():
+            made: Tensor = network(x, level, domain.to(noisy.device))
+        return made.float()
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Images (n, 1, s, s), what is told of them, and their domains (n,)."""
@@ -164,8 +176,41 @@ class DiffusionTask:
         """What the weights are chosen by: the mean loss, the lower the better."""
         return -float(np.mean(list(values.values()))) if values else None
 
-    def samples(self) -> None:
-        """Nothing: to make an image takes as long as many steps."""
+    @torch.inference_mode()
+    def samples(self) -> npt.NDArray[np.uint8] | None:
+        """Tiles of held-out images of each microscope in turn, noised, and restored in one call.
+
+        To make an image out of noise alone would take as long as many steps.
+        """
+        turns = zip_longest(*([(n, p) for p in each.held_out] for n, each in self.data.items()))
+        planes = [one for turn in turns for one in turn if one is not None]
+        large = [one for one in planes if min(one[1].classes.shape) >= self.average.stride]
+        return picture_tiles(
+            [self._restored(index, *one) for index, one in enumerate(large[:SHOWN])]
+        )
+
+    def _restored(self, index: int, name: str, plane: Plane) -> list[npt.NDArray[np.float32]]:
+        """Pictures of the fullest tile of a held-out plane: see `titles`."""
+        stride, network = self.average.stride, self.average
+        mask = plane.classes.numpy().astype(np.uint8)
+        rows, columns = (
+            slice(part.start, part.start + (part.stop - part.start) // stride * stride)
+            for part in fullest_window(mask)
+        )
+        image = to_output(plane.grey[None, None, rows, columns]).to(self.device.torch)
+        noise = white_noise(self.recipe.seed, index, rows, columns).to(image)
+        way = self.process.way(self.process.samplers[0], 1, _SHOWN_LEVEL)
+        noisy = way.image * (image - network.centre) / network.spread + way.noise * noise
+        told = condition(plane.classes[None, rows, columns], None, image[:, :0].cpu())
+        level, domain = torch.tensor(way.told).to(image), torch.tensor([DOMAINS.index(name)])
+        made = self._call(network, told, noisy, level, domain)
+        made = way.sampler.estimate(made, noisy, 0)
+        seen, restored = (
+            from_output(x * network.spread + network.centre)[0, 0].cpu().numpy()
+            for x in (noisy, made)
+        )
+        grey = plane.grey[rows, columns].numpy()
+        return [grey, class_colours(mask[rows, columns], FIBRE_CLASSES), seen, restored]
 
     def _held_out(self, name: str, grey: Tensor, classes: Tensor) -> float:
         stride = self.average.stride

@@ -77,8 +77,17 @@ class Tile:
         return pictures
 
 
+def class_colours(mask: npt.NDArray[np.uint8], classes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Classes (H, W) in their colours, on black: (H, W, 3), 0 to 1."""
+    black = np.zeros((*mask.shape, 3), dtype=np.float32)
+    return (_painted(black, mask, classes, 1.0) / 255).astype(np.float32)
+
+
 def _painted(
-    plain: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], classes: Sequence[str]
+    plain: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.uint8],
+    classes: Sequence[str],
+    strength: float = _STRENGTH,
 ) -> npt.NDArray[np.uint8]:
     """A picture with its classes in colour."""
     painted = plain.copy()
@@ -87,11 +96,11 @@ def _painted(
         if name in _COLOURS:
             chosen = mask == index
             colour = np.array(_COLOURS[name], dtype=np.float32)
-            painted[chosen] = (1 - _STRENGTH) * painted[chosen] + _STRENGTH * colour
+            painted[chosen] = (1 - strength) * painted[chosen] + strength * colour
     return np.rint(painted).astype(np.uint8)
 
 
-def grey_tiles(
+def picture_tiles(
     rows: Sequence[Sequence[npt.NDArray[np.float32]]],
 ) -> npt.NDArray[np.uint8] | None:
     """Pictures of the middles of images that were made, beside those that they were made of.
@@ -99,7 +108,8 @@ def grey_tiles(
     Parameters
     ----------
     rows
-        For each tile its pictures: grey values (H, W), 0 to 1, equally many everywhere.
+        For each tile its pictures: grey values (H, W) or colours (H, W, 3), 0 to 1, equally many
+        everywhere.
 
     Returns
     -------
@@ -109,8 +119,9 @@ def grey_tiles(
         return None
     tiles = np.zeros((len(rows), len(rows[0]), SIDE, SIDE, 3), dtype=np.uint8)
     for row, pictures in zip(tiles, rows, strict=True):
-        for tile, grey in zip(row, pictures, strict=True):
-            top, left = (max(0, length - SIDE) // 2 for length in grey.shape)
-            part = np.clip(grey[top : top + SIDE, left : left + SIDE], 0, 1)
-            tile[: part.shape[0], : part.shape[1]] = np.rint(255 * part)[..., None]
+        for tile, picture in zip(row, pictures, strict=True):
+            top, left = (max(0, length - SIDE) // 2 for length in picture.shape[:2])
+            part = np.clip(picture[top : top + SIDE, left : left + SIDE], 0, 1)
+            part = part if part.ndim == 3 else part[..., None]
+            tile[: part.shape[0], : part.shape[1]] = np.rint(255 * part)
     return tiles

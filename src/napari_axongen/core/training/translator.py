@@ -52,7 +52,7 @@ from .losses import segmentation_loss
 from .planes import VARIED, Planes, draw, load_planes, rough_structure, told_of
 from .recipe import TranslationRecipe
 from .shading import Shading
-from .showing import SHOWN, grey_tiles
+from .showing import SHOWN, picture_tiles
 
 _CRITIC_RATE = 2e-3
 _CRITIC_STEPS = 300  # until what the segmenter says counts in full
@@ -269,7 +269,7 @@ class TranslationTask:
 
     def samples(self) -> npt.NDArray[np.uint8] | None:
         """Held-out images and what was last made of their masks and structures."""
-        return grey_tiles(self._pictures[:SHOWN])
+        return picture_tiles(self._pictures[:SHOWN])
 
     def save(self, path: Path, history: list[dict[str, float]]) -> None:
         """Write the averaged generator with its card."""
