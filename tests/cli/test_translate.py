@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 
 import napari_axongen
 from napari_axongen.cli import app
+from napari_axongen.core import room, translation
 from napari_axongen.core.files import read_image, read_mask, write_image
 from napari_axongen.core.parameters import TranslateParameters
 from napari_axongen.core.surrogate.em_fields import em_field
@@ -218,6 +221,37 @@ def test_samples_are_a_stack_of_their_own_axis_and_their_spread() -> None:
     np.testing.assert_array_equal(read_image("single/a_sem.tif").data, samples.data[1])
     recipe = json.loads(Path("out/a_sem.json").read_text())
     assert (recipe["parameters"]["samples"], recipe["seed"]) == (3, 4)
+
+
+@pytest.mark.usefixtures("denoiser")
+def test_samples_that_the_memory_does_not_hold_are_written_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[int, ...]] = []
+
+    def on_disk(shape: tuple[int, ...], dtype: Any) -> Any:
+        made.append(shape)
+        return room.on_disk(shape, dtype)
+
+    monkeypatch.setattr(translation, "on_disk", on_disk)
+    command = ("images/a.png", *MASK, *SMALL, "--method", "ddpm", "--samples", 3)
+    call(*command, "--out", "out")
+    assert not made
+    monkeypatch.setattr(translation, "IN_MEMORY", FIELD.image.size * 3 - 1)
+    call(*command, "--out", "large")
+    assert made == [(3, *FIELD.image.shape)]
+    for name in ("a_sem.tif", "a_sem_spread.tif"):
+        assert Path("large", name).read_bytes() == Path("out", name).read_bytes()
+
+
+def test_a_full_disk_of_temporary_files_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*told: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    monkeypatch.setattr(translation, "IN_MEMORY", 1)
+    result = call("images/a.png", *MASK, "--out", "out", *NAMED, "--samples", 2, code=1)
+    assert "no room for 0.0 GB of images (No space left on device)" in said(result)
 
 
 @pytest.mark.usefixtures("denoiser")

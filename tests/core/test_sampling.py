@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from napari_axongen.core import sampling
+from napari_axongen.core import room, sampling
 from napari_axongen.core.baselines import match_greys
 from napari_axongen.core.conditioning import (
     Ranks,
@@ -144,15 +144,15 @@ def test_a_plane_is_what_the_bare_network_makes_step_by_step(network: Denoiser) 
     height, width = shape = (62, 81)
     assert height % network.stride
     assert width % network.stride
-    room = [-(-n // network.stride) * network.stride for n in shape]
-    padding = (0, room[1] - width, 0, room[0] - height)
+    padded = [-(-n // network.stride) * network.stride for n in shape]
+    padding = (0, padded[1] - width, 0, padded[0] - height)
     classes, grey = fibres(shape)
     x = gradients(torch.from_numpy(grey)[None, None])
     structure = functional.pad(Ranks.of(x).apply(x).half().float(), padding, mode="replicate")
     indices = torch.from_numpy(classes // 127)[None].float()
     indices = functional.pad(indices, padding, mode="replicate").long()
     course = process(network.objective).way("ddim", 3)
-    x = white_noise(5, 2, *(slice(0, n) for n in room))
+    x = white_noise(5, 2, *(slice(0, n) for n in padded))
     for index, level in enumerate(course.told):
         told = condition(indices, structure, x)
         domain = torch.tensor([DOMAINS.index("SEM")])
@@ -179,15 +179,15 @@ def test_large_arrays_lie_in_files(network: Denoiser, monkeypatch: pytest.Monkey
     told = way(network, sampler="ddpm")
     whole, _ = made(network, (90, 70), told)
     files = 0
-    opened = sampling.tempfile.TemporaryFile
+    opened = room.tempfile.TemporaryFile
 
     def counted(*arguments: Any) -> Any:
         nonlocal files
         files += 1
         return opened(*arguments)
 
-    monkeypatch.setattr(sampling, "_IN_MEMORY", 90 * 70)
-    monkeypatch.setattr(sampling.tempfile, "TemporaryFile", counted)
+    monkeypatch.setattr(sampling, "IN_MEMORY", 90 * 70)
+    monkeypatch.setattr(room.tempfile, "TemporaryFile", counted)
     mapped, _ = made(network, (90, 70), told)
     np.testing.assert_array_equal(mapped, whole)
     assert files == 6  # x and estimate twice, mask, structure

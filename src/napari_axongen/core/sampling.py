@@ -9,7 +9,6 @@ a working pixel, on disk where they are many.
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -35,6 +34,7 @@ from .events import Notice, Progress, Steps
 from .models.card import Looks
 from .networks import DOMAINS, DiffusionNetwork
 from .rendering import Source, likeliest, ranks_of, samples_of
+from .room import IN_MEMORY, on_disk
 from .tiling import (
     Grid,
     Span,
@@ -48,7 +48,6 @@ from .tiling import (
     tile_side,
 )
 
-_IN_MEMORY = 1 << 28  # bytes of an array, above which it lies in a file
 _BLOCK = 1024  # pixels of a side that are prepared at a time, of the image or at work
 
 
@@ -239,11 +238,9 @@ class _State:
 
 def _room(shape: tuple[int, ...], dtype: torch.dtype, device: Device) -> Tensor:
     """Room for numbers: where they are few on the device, else in a file without a name."""
-    if math.prod(shape) * dtype.itemsize <= _IN_MEMORY:
+    if math.prod(shape) * dtype.itemsize <= IN_MEMORY:
         return torch.zeros(shape, dtype=dtype, device=device.torch)
-    with tempfile.TemporaryFile() as file:
-        array = np.memmap(file, str(dtype).removeprefix("torch."), "w+", shape=shape)
-    return torch.from_numpy(array)
+    return torch.from_numpy(on_disk(shape, str(dtype).removeprefix("torch.")))
 
 
 def _to_the_end(span: Span, length: int, room: int) -> Span:

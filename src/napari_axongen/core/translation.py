@@ -26,6 +26,7 @@ from .models.card import Card
 from .parameters import TranslateParameters
 from .planning import Plan, plan_steps
 from .rendering import Source, grey_levels, rendered_from
+from .room import IN_MEMORY, on_disk
 from .segmentation import class_probabilities, class_values
 from .tiling import Read, Window, Write, predict
 
@@ -36,7 +37,7 @@ CHECKING = "checking the way back"
 Origin: TypeAlias = Literal["given", "segmented"]
 
 _LARGE = 1 << 24  # px of a plane whose mask takes so long that one should see something before
-_ROWS = 256  # of all samples, whose spread is computed at a time
+_PART = 1 << 23  # px of all samples, whose spread is computed at a time
 _GLANCE = 1024  # rows and columns that are shown then
 
 
@@ -138,7 +139,7 @@ def translate_steps(
     out
         uint8 array that the result is written to, tile by tile: in memory, mapped to a file, or of
         zarr; of ``image.spatial_shape``, or of several samples with an axis for them in front. Made
-        when omitted.
+        when omitted: of many samples in a file without a name.
     first
         Pixel (plane indices, row, column) around which to begin.
     device
@@ -171,7 +172,10 @@ def translate_steps(
     yield Notice(f"Computing on {device.reason}.")
     plan = yield from plan_steps(image, parameters, mask, pixel_size, device)
 
-    result = np.zeros(shape, dtype=np.uint8) if out is None else out
+    result = out
+    if result is None:  # of samples there may be more than fit into the memory
+        many = several and math.prod(shape) > IN_MEMORY
+        result = on_disk(shape, np.uint8) if many else np.zeros(shape, np.uint8)
     origin: Origin | None = None if mask is None else "given"
     if mask is None and parameters.condition != "structure" and parameters.method != "generate":
         mask, origin = np.zeros(image.spatial_shape, dtype=np.uint8), "segmented"
@@ -280,10 +284,11 @@ def _writer(out: Any, place: tuple[int, ...], plan: Plan) -> Write:
 def _deviation(samples: Any) -> npt.NDArray[np.float32]:
     """Standard deviation over the first axis, some rows at a time."""
     spread = np.empty(samples.shape[1:], np.float32)
+    rows = max(1, _PART // (len(samples) * spread.shape[-1]))
     for plane in np.ndindex(*spread.shape[:-2]):
-        for start in range(0, spread.shape[-2], _ROWS):
-            part = np.asarray(samples[(slice(None), *plane, slice(start, start + _ROWS))])
-            spread[(*plane, slice(start, start + _ROWS))] = part.std(0, dtype=np.float32)
+        for start in range(0, spread.shape[-2], rows):
+            part = np.asarray(samples[(slice(None), *plane, slice(start, start + rows))])
+            spread[(*plane, slice(start, start + rows))] = part.std(0, dtype=np.float32)
     return spread
 
 
