@@ -65,6 +65,10 @@ def test_a_run_that_fails_is_let_go(tmp_path: Path) -> None:
     nowhere = recipe().model_copy(update={"start": "nowhere"})
     with pytest.raises(InputError, match="nowhere"):
         run(train_steps(nowhere, tmp_path / "run", device="cpu"))
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match="nowhere"):
+        run(train_steps(nowhere, tmp_path / "run", device="cpu"))
     assert not is_held(tmp_path / "run")
 
 

@@ -24,7 +24,7 @@ class BusyError(InputError):
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keep a folder to oneself; it is made if it is missing.
+    """Keep a folder to oneself; if it is missing it is made, and goes again if nothing comes of it.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def held(folder: Path) -> Iterator[None]:
     InputError
         It cannot be written.
     """
-    lock = FileLock(folder / LOCK, timeout=_PATIENCE, thread_local=False)
+    lock, made = FileLock(folder / LOCK, timeout=_PATIENCE, thread_local=False), not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -50,6 +50,10 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            if made and [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
         lock.release()
 
 
