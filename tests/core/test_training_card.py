@@ -15,7 +15,7 @@ from napari_axongen.core.datasets import LabelledImage, make_fields
 from napari_axongen.core.datasets.pair_folder import write_pairs
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.evaluation import dice
-from napari_axongen.core.events import run
+from napari_axongen.core.events import Event, Progress, run
 from napari_axongen.core.fluorescence import label_axons
 from napari_axongen.core.image import SPARSE
 from napari_axongen.core.models import load_card, load_network
@@ -24,6 +24,7 @@ from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.segmentation import class_values, predict_plane
 from napari_axongen.core.training import train_steps
 from napari_axongen.core.training.presets import starting_recipe
+from napari_axongen.core.training.runs import read_run
 
 
 def fields() -> list[LabelledImage]:
@@ -98,6 +99,32 @@ def test_of_fluorescence_the_threshold_is_that_of_validation(tmp_path: Path) -> 
 
     mask = label_axons(found, card.threshold, SegmentParameters().min_length) > 0
     assert card.metrics["test"] == {"dice_axon": pytest.approx(dice(mask[known], truth), abs=1e-6)}
+
+
+def test_scoring_the_test_images_is_told_and_may_be_stopped(tmp_path: Path) -> None:
+    recipe = starting_recipe(
+        "axon-myelin-sem",
+        name="tiny",
+        network={"name": "unet", "channels": [4, 6]},
+        data={
+            "source": "folder",
+            "root": str(write_pairs(tmp_path / "data", fields(), FIBRE_CLASSES)),
+            "test": ["sub-1", "sub-2", "sub-3"],
+        },
+        optimisation={"steps": 2, "batch": 1, "crop": 32, "warm_up": 0},
+    )
+    steps = train_steps(recipe, tmp_path / "run", device="cpu")
+    for event in steps:
+        if event == Progress(1, 3, "scoring the test images"):
+            break
+    steps.close()
+    assert not read_run(tmp_path / "run").finished
+    events: list[Event] = []
+    run(train_steps(recipe, tmp_path / "run", True, "cpu"), events.append)
+    assert [event for event in events if isinstance(event, Progress)] == [
+        Progress(count, 3, "scoring the test images") for count in range(3)
+    ]
+    assert load_card(tmp_path / "run" / "model.safetensors").metrics["test"]
 
 
 def test_a_test_image_that_cannot_be_scored_is_said_at_the_beginning(tmp_path: Path) -> None:

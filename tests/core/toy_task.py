@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_axongen.core.events import Progress, run
+from napari_axongen.core.events import Progress, Steps, run
 from napari_axongen.core.files import write_bytes
 from napari_axongen.core.training import Recipe, parallel
 from napari_axongen.core.training.averaging import follow_weights
@@ -102,7 +102,8 @@ class Toy:
     def samples(self) -> npt.NDArray[np.uint8] | None:
         return np.full((1, 2, 4, 4, 3), self.done, np.uint8) if self.scores else None
 
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+    def save(self, path: Path, history: list[dict[str, float]]) -> Steps[None]:
+        yield from ()
         write_bytes(path, save(self.modules[self.shipped].state_dict(), {"n": str(len(history))}))
 
     def digest(self) -> str:

@@ -18,6 +18,7 @@ from napari_axongen.core.conditioning import condition, from_output, to_output
 from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Steps
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork
 from napari_axongen.core.networks.classic import ClassicDiscriminator
@@ -146,7 +147,8 @@ class ClassicTask:
         difference = made - to_output(plane.grey)
         return float(difference.abs().mean())
 
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+    def save(self, path: Path, history: list[dict[str, float]]) -> Steps[None]:
         """Write the generator with its card."""
+        yield from ()  # nothing is kept back for it
         card = translator_card(self.recipe, self.targets, self.device.torch.type, history)
         save_model(path, self.generator, card, "float16")

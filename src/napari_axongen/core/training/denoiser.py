@@ -25,6 +25,7 @@ from napari_axongen.core.datasets.augment import random_crop
 from napari_axongen.core.device import Device
 from napari_axongen.core.diffusion import process
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import Steps
 from napari_axongen.core.models.card import Looks
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import DOMAINS, DiffusionNetwork
@@ -225,8 +226,9 @@ class DiffusionTask:
         ]
         return float(np.mean(losses))
 
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+    def save(self, path: Path, history: list[dict[str, float]]) -> Steps[None]:
         """Write the averaged weights with their card."""
+        yield from ()  # nothing is kept back for it
         training = {
             "images": {name: len(planes.train) for name, planes in self.data.items()},
             "licence": sorted({animals.licence for animals in self.recipe.data.values()}),

@@ -71,8 +71,8 @@ class Task(Protocol):
     def samples(self) -> npt.NDArray[np.uint8] | None:
         """Pictures of fixed held-out tiles as of the last validation: see `events.Samples`."""
 
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
-        """Write the finished model."""
+    def save(self, path: Path, history: list[dict[str, float]]) -> Steps[None]:
+        """Write the finished model; where images are kept back for it, first score them."""
 
 
 def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Steps[Path]:
@@ -140,7 +140,7 @@ def train(task: Task, recipe: AnyRecipe, out: Path, resume: bool = False) -> Ste
             if run.lost_patience:
                 yield Notice(_impatient(run))
             yield from run.keep(now=True)
-            run.finish()
+            yield from run.finish()
     except GeneratorExit:
         run.leave()
         raise

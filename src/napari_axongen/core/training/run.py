@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Notice
+from napari_axongen.core.events import Notice, Steps
 from napari_axongen.core.files import write_text
 from napari_axongen.core.models.store import RUN_MODEL
 
@@ -229,8 +229,10 @@ class Run:
             f"{kept}."
         )
 
-    def finish(self) -> Path:
+    def finish(self) -> Steps[None]:
         """Write the model: the weights of the best validation, or the last.
+
+        Stopped before, it is done anew when the run goes on.
 
         Raises
         ------
@@ -240,14 +242,13 @@ class Run:
         if self._best:
             self.task.modules[self.task.shipped].load_state_dict(self._best)
         try:
-            self.task.save(self.model, self.history)
+            yield from self.task.save(self.model, self.history)
         except InputError as error:
             reason = getattr(error.__cause__, "strerror", None) or error
             raise InputError(
                 f"Training is done, but its model cannot be written to {self.folder}: {reason}; "
                 "make room there and finish the run with --resume."
             ) from error
-        return self.model
 
 
 def _measured(entry: dict[str, float]) -> dict[str, float]:

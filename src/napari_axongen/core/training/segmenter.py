@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from napari_axongen.core.datasets.splitting import PARTS, split_by_name
 from napari_axongen.core.detection import boxes_of, detection_curve, find_boutons
 from napari_axongen.core.device import Device
 from napari_axongen.core.evaluation import dice
-from napari_axongen.core.events import run
+from napari_axongen.core.events import Progress, Steps, run
 from napari_axongen.core.fluorescence import label_axons
 from napari_axongen.core.image import SPARSE, USUAL
 from napari_axongen.core.matching import median_axon_diameter
@@ -174,29 +174,24 @@ class SegmentationTask:
         or the F1 of detected boutons, at the threshold at which its mean is highest, and that
         threshold.
         """
-        means = self._means(self.held_out, self._tiles)
+        means = _means(map(self._judge, self.held_out, self._tiles))
         if not means or self._of_fibres:
             return {f"val_{name}": float(value) for name, value in means.items()}
         ((name, curve),) = means.items()
         best = int(np.argmax(curve))
         return {f"val_{name}": float(curve[best]), "val_threshold": float(THRESHOLDS[best])}
 
-    def test(self, threshold: float) -> dict[str, float]:
+    def test(self, threshold: float) -> Steps[dict[str, float]]:
         """How the averaged weights do on the test images, at a threshold chosen without them.
 
-        As `validate`; nothing where there are none.
+        As `validate`; nothing where there are none. Yields Progress over them.
         """
-        at = int(np.abs(THRESHOLDS - threshold).argmin())
-        means = self._means(self.kept_back, [None] * len(self.kept_back))
+        at, scores = int(np.abs(THRESHOLDS - threshold).argmin()), list[dict[str, Any]]()
+        for image in self.kept_back:
+            yield Progress(len(scores), len(self.kept_back), "scoring the test images")
+            scores.append(self._judge(image))
+        means = _means(scores)
         return {name: float(v if self._of_fibres else v[at]) for name, v in means.items()}
-
-    def _means(
-        self, images: Sequence[LabelledImage], tiles: Sequence[Tile | None]
-    ) -> dict[str, npt.NDArray[np.float64]]:
-        """Means over some images of what is measured; of fluorescence, at each threshold."""
-        scores = [self._judge(image, tile) for image, tile in zip(images, tiles, strict=True)]
-        names = scores[0] if scores else ()
-        return {name: np.mean([score[name] for score in scores], axis=0) for name in names}
 
     def score(self, values: dict[str, float]) -> float | None:
         """What the weights are chosen by: the mean of what `validate` measured."""
@@ -211,7 +206,8 @@ class SegmentationTask:
         shown = [tile.pictures(self.recipe.classes) for tile in self._tiles[:_SHOWN]]
         return np.stack(shown) if shown else None
 
-    def _judge(self, image: LabelledImage, tile: Tile | None) -> dict[str, Any]:
+    def _judge(self, image: LabelledImage, tile: Tile | None = None) -> dict[str, Any]:
+        """What is measured of an image; of fluorescence, at each threshold."""
         probabilities = run(
             predict_plane(
                 self.average,
@@ -246,8 +242,8 @@ class SegmentationTask:
         masks = (label_axons(probabilities[0], each, _SHORTEST) > 0 for each in THRESHOLDS)
         return {"dice_axon": np.array([dice(mask[known], truth) for mask in masks])}
 
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
-        """Write the averaged weights with their card."""
+    def save(self, path: Path, history: list[dict[str, float]]) -> Steps[None]:
+        """Score the test images, and write the averaged weights with their card."""
         data = self.recipe.data
         training = {
             "images": self.images,
@@ -256,17 +252,25 @@ class SegmentationTask:
             "device": self.device.torch.type,
         }
         threshold = kept_entry(self.recipe, history).get("val_threshold", 0.5)
+        tested = yield from self.test(threshold)
         card = run_card(
             self.recipe,
             history,
             training,
-            self.test(threshold),
+            tested,
             contrast=self.recipe.contrast,
             pixel_size=self.recipe.pixel_size,
             axon_diameter=self.axon_diameter,
             threshold=threshold,
         )
         save_model(path, self.average, card)
+
+
+def _means(scores: Iterable[dict[str, Any]]) -> dict[str, npt.NDArray[np.float64]]:
+    """Means over some images of what was measured."""
+    scores = list(scores)
+    names = scores[0] if scores else ()
+    return {name: np.mean([score[name] for score in scores], axis=0) for name in names}
 
 
 def _load(recipe: Recipe) -> tuple[list[LabelledImage], list[LabelledImage], list[LabelledImage]]:

@@ -33,6 +33,7 @@ from napari_axongen.core.conditioning import (
 from napari_axongen.core.datasets.augment import random_crop, vary_greys
 from napari_axongen.core.device import Device
 from napari_axongen.core.evaluation import dice
+from napari_axongen.core.events import Steps
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.store import save_model
 from napari_axongen.core.networks import TileExactNetwork, UNet
@@ -271,8 +272,9 @@ class TranslationTask:
         """Held-out images and what was last made of their masks and structures."""
         return picture_tiles(self._pictures[:SHOWN])
 
-    def save(self, path: Path, history: list[dict[str, float]]) -> None:
+    def save(self, path: Path, history: list[dict[str, float]]) -> Steps[None]:
         """Write the averaged generator with its card."""
+        yield from ()  # nothing is kept back for it
         card = translator_card(self.recipe, self.targets, self.device.torch.type, history)
         save_model(path, self.modules["average"], card, "float16")
 
