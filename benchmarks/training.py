@@ -16,7 +16,7 @@ from .timing import Row, output
 if TYPE_CHECKING:
     from napari_axongen.core.training.recipe import Recipe
 
-STEPS, SHORT = 60, 19
+STEPS, SHORT = 200, 19
 ROUNDS = 4
 NETWORK = "{name: unet, channels: [8, 16, 32]}"
 BATCH, CROP = 4, 96
