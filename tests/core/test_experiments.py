@@ -341,7 +341,7 @@ def test_tables_plots_and_maps_are_written(finished: Path, axons: Path) -> None:
         ["made", "surrogate", "1", "2", "2"],
         ["tuned", "real", "1", "2", "2"],
     ]
-    assert differences.read_text().splitlines()[1].startswith("made,tuned,real-1,2,")
+    assert differences.read_text().splitlines()[1].startswith("made,tuned,real-1,real,real,2,")
     assert "6 of 14 trials are missing" in text.read_text()
     drawn = [*write_plots(outcome), *write_maps(outcome, load_images(tiny(axons), finished))]
     assert [path.name for path in drawn] == [
@@ -429,6 +429,13 @@ def test_differences_are_of_the_same_images_and_seeds(written: Callable[..., Out
     assert against_filter.images == 1
 
 
+def test_surrogates_alone_are_compared_with_each_threshold(written: Callable[..., Outcome]) -> None:
+    values = {Trial("made", "made", "a", 4): 0.8, Trial("real-1", "made", "a", 4): 0.6}
+    found = written(values, compare=[["made", "real-1"]]).differences()
+    assert [one.chosen_on for one in found] == [(SURROGATE, REAL), (REAL, REAL)]
+    assert [one.value[0] for one in found] == pytest.approx([0.1 - 0.6, 0.8 - 0.6])
+
+
 @pytest.mark.parametrize(
     ("value", "verdict"),
     [
@@ -440,7 +447,7 @@ def test_differences_are_of_the_same_images_and_seeds(written: Callable[..., Out
     ],
 )
 def test_small_or_unsure_differences_are_none(value: Any, verdict: str) -> None:
-    assert Difference("made", "one", "other", 3, value).verdict == verdict
+    assert Difference("made", "one", "other", (REAL, REAL), 3, value).verdict == verdict
 
 
 def test_a_spoilt_result_is_named(written: Callable[..., Outcome], tmp_path: Path) -> None:

@@ -57,13 +57,23 @@ class Row:
     oracle: float
 
 
+_OF_DIFFERENCES = (
+    "data", "arm", "minus", "threshold_from", "minus_threshold_from", "images", "difference", "low",
+    "high", "verdict",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Difference:
-    """The main score of an arm minus that of another one, on the same images."""
+    """The main score of an arm minus that of another one, on the same images.
+
+    ``chosen_on`` says what the threshold of each of the two was chosen on.
+    """
 
     data: str
     one: str
     other: str
+    chosen_on: tuple[str, str]
     images: int
     value: Interval
 
@@ -125,14 +135,20 @@ class Outcome:
         ]
 
     def differences(self) -> list[Difference]:
-        """Of the pairs that the experiment compares."""
+        """Of the pairs that the experiment compares.
+
+        Arms that see surrogates alone are compared a second time with thresholds from real images:
+        a threshold is poorly chosen on surrogates, and that is another matter than what was learnt.
+        """
         found = []
         for data in self.experiment.data:
-            for one, other in self.experiment.compare:
-                tables = [self.table(data, arm, self.main_choice(arm)) for arm in (one, other)]
-                values = tables[0] - tables[1]
-                images = int(np.isfinite(values).any(0).sum())
-                found.append(Difference(data, one, other, images, mean_interval(values)))
+            for pair in self.experiment.compare:
+                usual = self.main_choice(pair[0]), self.main_choice(pair[1])
+                for chosen_on in dict.fromkeys([usual, (REAL, REAL)]):
+                    one, other = map(self.table, (data, data), pair, chosen_on)
+                    images = int(np.isfinite(one - other).any(0).sum())
+                    value = mean_interval(one - other)
+                    found.append(Difference(data, *pair, chosen_on, images, value))
         return found
 
     def main_choice(self, arm: str) -> str:
@@ -198,8 +214,11 @@ class Outcome:
         contents = {
             "table.csv": self._csv(rows),
             "differences.csv": csv_text(
-                ("data", "arm", "minus", "images", "difference", "low", "high", "verdict"),
-                ((d.data, d.one, d.other, d.images, *d.value, d.verdict) for d in differences),
+                _OF_DIFFERENCES,
+                (
+                    (d.data, d.one, d.other, *d.chosen_on, d.images, *d.value, d.verdict)
+                    for d in differences
+                ),
             ),
             "table.md": self._markdown(rows, differences),
         }
@@ -239,16 +258,20 @@ class Outcome:
             ]  # fmt: skip
             parts += [f"## {data}", _grid(header, cells)]
             pairs = [
-                [d.one, d.other, _interval(d.value, "+"), d.verdict, d.images]
+                [
+                    d.one, d.other, ", ".join(dict.fromkeys(d.chosen_on)),
+                    _interval(d.value, "+"), d.verdict, d.images,
+                ]
                 for d in differences
                 if d.data == data and d.images
-            ]
+            ]  # fmt: skip
             if pairs:
                 parts.append(
                     f"Differences in {called[main]}, paired by image and seed. Below {NOISE:g}, or "
                     "with 0 in the interval, two arms are not told apart."
                 )
-                parts.append(_grid(["arm", "minus", "difference (95 %)", "", "images"], pairs))
+                header = ["arm", "minus", "threshold from", "difference (95 %)", "", "images"]
+                parts.append(_grid(header, pairs))
         titles = {name: arm.title for name, arm in self.experiment.arms.items() if arm.title}
         parts.append("\n".join(f"- {name}: {title}" for name, title in titles.items()))
         if self.missing:
