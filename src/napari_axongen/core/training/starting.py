@@ -84,7 +84,7 @@ class Start:
             finds, ours = (", ".join(each.classes[1:]) for each in (self, wanted))
             return f"'{self.name}' finds {finds}; {_instead('model of ' + ours)}"
         kind, usual = (each.network.get("name") for each in (self, wanted))
-        if strict and self.task != "segmentation" and kind != usual:
+        if strict and kind != usual:
             return f"'{self.name}' is a network '{kind}'; {_instead(f'{usual} network')}"
         return None
 
