@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import sys
@@ -383,6 +384,8 @@ def test_the_window_is_left_its_share_and_gets_it_back():
         with beside_a_window():
             assert sys.getswitchinterval() < before[1]
         assert sys.getswitchinterval() < before[1]  # the other one still computes
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
     assert (torch.get_num_threads(), sys.getswitchinterval()) == before
 
 

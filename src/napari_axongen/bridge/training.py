@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -46,7 +47,7 @@ def animals_steps(root: str, classes: Sequence[str]) -> Steps[dict[str, int]]:
     return dict(sorted(animals.items()))
 
 
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.0001
 """Seconds after which a thread that computes in Python makes way for the window."""
 
 
@@ -206,7 +207,9 @@ def beside_a_window() -> Iterator[None]:
     """Leave a processor to the window, where there are several, and the interpreter when it asks.
 
     A window that is drawn asks for the interpreter some hundred times; Python lets it wait up to
-    5 ms each time by default, while the steps between two calls of torch are made here.
+    5 ms each time by default, while the steps between two calls of torch are made here. And it has
+    hundreds of thousands of objects: to look through them all for garbage takes Python some tenths
+    of a second, in which nothing else is done, so what is there now is left out of that meanwhile.
     """
     load_torch()
     import torch
@@ -217,6 +220,7 @@ def beside_a_window() -> Iterator[None]:
         _Beside.count += 1
         torch.set_num_threads(max(1, min(_Beside.usual[0], _processors() - 1)))
         sys.setswitchinterval(min(_Beside.usual[1], SWITCH_INTERVAL))
+        gc.freeze()
     try:
         yield
     finally:
@@ -225,6 +229,7 @@ def beside_a_window() -> Iterator[None]:
             if _Beside.count == 0:
                 torch.set_num_threads(_Beside.usual[0])
                 sys.setswitchinterval(_Beside.usual[1])
+                gc.unfreeze()
 
 
 def _processors() -> int:
