@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.utils.transforms import Affine
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QWidget
 
 from napari_axongen.bridge.layers import CURTAIN, RECIPE, level_0, placement, recipe_of
 
 from .rendition import LEVEL
+from .rest import Rest
 
 if TYPE_CHECKING:
     import napari
@@ -47,10 +48,7 @@ class Compare(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.slider, 1)
         row.addWidget(self.beside)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(self._wipe)
+        self._rest = Rest(self, _REST, self._wipe)
         self.slider.valueChanged.connect(lambda _: self._rest.start())
         self.beside.toggled.connect(self._put_beside)
         viewer.layers.events.removed.connect(self._on_removed)

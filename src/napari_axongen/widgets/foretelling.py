@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer
-
 from napari_axongen.bridge.forecast import Forecast, Question, forecast_steps
 from napari_axongen.bridge.jobs import Job
 
-from .parts import DeviceChip, Hint, duration
+from .parts import DeviceChip, Hint, foretold
+from .rest import Rest
 
 _REST = 300  # ms that changes are gathered
-_ROUNDED = 5  # s, from twice that on
 
 
 class ForecastLine(Hint):
@@ -28,10 +26,7 @@ class ForecastLine(Hint):
         super().__init__()
         self._job = job
         self._question: Question | None = None
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(self._start)
+        self._rest = Rest(self, _REST, self._start)
         self.setToolTip("By the time that one call of the network takes on a small tile.")
         job.notice.connect(lambda text, _: device.hear(text))
         job.finished.connect(self._show)
@@ -64,11 +59,8 @@ class ForecastLine(Hint):
 
 
 def sentence(forecast: Forecast) -> str:
-    """What a forecast comes to, not more exactly than it can be known."""
-    seconds = forecast.seconds
-    if seconds >= 2 * _ROUNDED:
-        seconds = _ROUNDED * round(seconds / _ROUNDED)
-    text = f"Takes about {duration(seconds)} on the {'CPU' if forecast.on_cpu else 'GPU'}"
+    """What a forecast comes to."""
+    text = f"Takes about {foretold(forecast.seconds)} on the {'CPU' if forecast.on_cpu else 'GPU'}"
     if forecast.assumed is not None:
         text += f", if axons are some {forecast.assumed:.0f} px wide"
     return f"{text}."

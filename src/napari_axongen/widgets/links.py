@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QTableView
 
 from napari_axongen.bridge.layers import level_0
 from napari_axongen.bridge.measuring import PLANE
 
+from .rest import Rest
 from .table import FibreTable
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ class FibreLink(QObject):
         self._viewer, self._table, self._model = viewer, table, model
         self._selecting = False
         self.layer: Any = None
-        self._blink = QTimer(self)
-        self._blink.setSingleShot(True)
-        self._blink.setInterval(BLINK)
-        self._blink.timeout.connect(self._end_blink)
+        self._blink = Rest(self, BLINK, self._end_blink)
         table.selectionModel().currentRowChanged.connect(self._on_row)
         viewer.mouse_drag_callbacks.append(self._on_press)
 

@@ -6,16 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy.QtCore import QEvent, Qt, Signal
-from qtpy.QtWidgets import (
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.jobs import Job
+
+from .still import StillBar
 
 if TYPE_CHECKING:
     import napari
@@ -177,9 +172,7 @@ class RunRow(QWidget):
         self.button = QPushButton(title)
         if primary:
             self.button.setStyleSheet(PRIMARY)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = StillBar()
         self.eta = QLabel()
         self.eta.setStyleSheet("QLabel { font-size: 11px; }")
         layout = QVBoxLayout(self)
@@ -202,15 +195,13 @@ class RunRow(QWidget):
     def _show_running(self, running: bool) -> None:
         self.button.setText("Cancel" if running else self._title)
         # no busy bar: each of its steps draws the whole window anew, the canvas included
-        self.bar.setRange(0, 1)
-        self.bar.setValue(0)
+        self.bar.show_done(0, 1)
         self.bar.setVisible(running)
         self.eta.setVisible(running)
         self.eta.setText("")
 
     def _show_progress(self, done: int, total: int, eta: float | None, message: str) -> None:
-        self.bar.setRange(0, max(total, 1))
-        self.bar.setValue(done)
+        self.bar.show_done(done, total)
         left = "" if eta is None else f"{duration(eta)} left"
         self.eta.setText(", ".join(part for part in (message, left) if part))
 
@@ -221,3 +212,11 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def foretold(seconds: float) -> str:
+    """A time that is foretold, not more exactly than it can be known."""
+    for coarse, least in ((600, 6000), (60, 600), (5, 10)):
+        if seconds >= least:
+            return duration(coarse * round(seconds / coarse))
+    return duration(seconds)

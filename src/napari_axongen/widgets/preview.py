@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.jobs import Job
@@ -15,6 +14,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 
 from .parts import Hint
+from .rest import Rest
 
 if TYPE_CHECKING:
     import napari
@@ -55,10 +55,7 @@ class Preview(QWidget):
         self._covered = False  # other layers have come to lie on the preview
         self._notices: list[str] = []
         self._about = ""
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REST)
-        self._timer.timeout.connect(self._tick)
+        self._timer = Rest(self, REST, self._tick)
         self.on = QCheckBox("Live preview")
         self.on.setToolTip("Show the first image, up to 512 x 512, while the sliders move.")
         self.what = QComboBox()

@@ -1,4 +1,4 @@
-"""A line of text that changes often without the window being laid out anew."""
+"""What changes often while something runs, without the window being laid out or drawn anew."""
 
 from __future__ import annotations
 
@@ -6,9 +6,30 @@ from typing import Any
 
 from qtpy.QtCore import QPointF, QSize, Qt
 from qtpy.QtGui import QPainter, QStaticText, QTextOption
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 _FONT, _INDENT = 11, 3  # px
+_BAR = 8  # px
+
+
+class StillBar(QProgressBar):
+    """A thin bar that is drawn with everything else.
+
+    A QProgressBar draws itself on the spot with each value, and Qt composes the whole window for
+    it, canvas included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextVisible(False)
+        self.setFixedHeight(_BAR)
+
+    def show_done(self, done: int, total: int) -> None:
+        """Show how much of the work is done."""
+        self.setUpdatesEnabled(False)
+        self.setRange(0, max(1, total))
+        self.setValue(done)
+        self.setUpdatesEnabled(True)
 
 
 class StillLine(QWidget):

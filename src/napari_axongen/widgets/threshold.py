@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_axongen.core.parameters import SegmentParameters
+
+from .rest import Rest
 
 REST = 60
 """Milliseconds that a slider rests before its value is taken."""
@@ -41,10 +43,7 @@ class ThresholdSlider(QLabeledDoubleSlider):
         self.setDecimals(2)
         self.setValue(field.default or 0.5)
         self.setToolTip(f"{field.description} Acts at once on what was segmented.")
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST)
-        self._rest.timeout.connect(lambda: self.settled.emit(self.probability()))
+        self._rest = Rest(self, REST, lambda: self.settled.emit(self.probability()))
         self.valueChanged.connect(lambda _: self._rest.start())
 
     def probability(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.curves import History
@@ -74,8 +74,11 @@ class TrainDock(Dock):
         inside = _column(self.stopped, self.form)
         self.setting_up = _column(_scrolled(inside), self.outlook, self.start_button, stretch=False)
         self.watching = _column(self.monitor, self.after, self.again)
+        watched = _scrolled(self.watching)
+        # one that comes with the first pictures would make the curves narrower: all drawn anew
+        watched.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.pages = QStackedWidget()
-        for page in (self.setting_up, _scrolled(self.watching)):
+        for page in (self.setting_up, watched):
             self.pages.addWidget(page)
         layout = QVBoxLayout(self)
         layout.addWidget(self.pages, 1)

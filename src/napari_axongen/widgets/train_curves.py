@@ -66,8 +66,6 @@ class Curves(QWidget):
         history = self.history
         self.losses.draw_traces(history.losses)
         self.lost.show_traces("Training", history.losses)
-        for widget in (self.measured, self.scores):
-            widget.setVisible(bool(history.scores))
         self._mark.setVisible(history.best is not None)
         if history.measured == self._measured:
             return
@@ -101,7 +99,9 @@ class _Legend(StillLine):
             f"<b>{trace.last:.3g}</b>"
             for place, (name, trace) in enumerate(traces.items())
         ]
-        self.say(f"{title}: " + "&nbsp; ".join([*said, *filter(None, [more])]) if said else "")
+        if said and more:
+            said.append(more)
+        self.say(f"{title}: " + ("&nbsp; ".join(said) or "not measured yet"))
 
 
 class _Plot(pyqtgraph.PlotWidget):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -19,6 +19,7 @@ from napari_axongen.bridge.jobs import Job
 from napari_axongen.bridge.training import animals_steps
 
 from .parts import Hint
+from .rest import Rest
 from .train_table import ShortTable
 
 USES = {"train": "Train", "validation": "Validate", "test": "Test", "": "Leave out"}
@@ -69,10 +70,7 @@ class FolderPanel(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.hint)
         layout.addWidget(self.table)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(self._look)
+        self._rest = Rest(self, _REST, self._look)
         self.folder.textChanged.connect(lambda _: self._rest.start())
         job.finished.connect(self._show)
         job.failed.connect(self._refuse)

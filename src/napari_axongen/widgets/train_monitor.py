@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.curves import History
 from napari_axongen.bridge.jobs import Job
 from napari_axongen.core.events import Metrics, Samples, Validation
 
 from .parts import Hint, Notices, duration
-from .still import StillLine
+from .still import StillBar, StillLine
 from .train_curves import Curves
 from .train_strip import Strip
 
@@ -38,9 +38,7 @@ class Monitor(QWidget):
         self._stale = False
         self.title = QLabel()
         self.title.setStyleSheet("QLabel { font-weight: bold; }")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar = StillBar()
         self.state = StillLine()
         self.ended = Hint()
         self.pause = QPushButton("Pause")
@@ -124,9 +122,7 @@ class Monitor(QWidget):
         if not self._stale:
             return
         self._stale = False
-        done, total = self._done
-        self.bar.setRange(0, max(1, total))
-        self.bar.setValue(done)
+        self.bar.show_done(*self._done)
         self.state.say(self._line)
         self.curves.refresh()
 

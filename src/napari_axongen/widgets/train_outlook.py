@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.jobs import Job
@@ -14,7 +14,8 @@ from napari_axongen.bridge.settings import preference
 from napari_axongen.bridge.training import Outlook, outlook_steps
 from napari_axongen.core.events import Partial
 
-from .parts import Hint, duration
+from .parts import Hint, foretold
+from .rest import Rest
 
 _REST = 700  # ms that changes are gathered
 _MARKS = {
@@ -58,10 +59,7 @@ class OutlookPanel(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.list)
         layout.addWidget(self.forecast)
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(self._start)
+        self._rest = Rest(self, _REST, self._start)
         job.yielded.connect(self._on_yielded)
         job.finished.connect(self._show)
         job.failed.connect(self._on_failed)
@@ -132,8 +130,8 @@ def _together(taken: list[str]) -> list[str]:
 
 
 def sentence(estimate: Any) -> str:
-    """What an estimate comes to, not more exactly than it can be known."""
-    text = f"Takes about {duration(_rounded(estimate.seconds))}"
+    """What an estimate comes to."""
+    text = f"Takes about {foretold(estimate.seconds)}"
     if estimate.memory is not None:
         text += f" and {max(0.1, estimate.memory / 1e9):.1f} GB of memory"
     device = estimate.device.partition(":")[0]
@@ -141,10 +139,3 @@ def sentence(estimate: Any) -> str:
     if estimate.parts > 1:
         text += f"; a batch is cut into {estimate.parts} parts to fit into it"
     return f"{text} ({estimate.steps_per_second:.2g} steps/s)."
-
-
-def _rounded(seconds: float) -> float:
-    for coarse in (600, 60, 5):
-        if seconds > 10 * coarse:
-            return round(seconds / coarse) * coarse
-    return seconds

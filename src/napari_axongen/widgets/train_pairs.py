@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.open_pairs import (
@@ -21,6 +21,7 @@ from napari_axongen.bridge.open_pairs import (
 from napari_axongen.bridge.translating import contrast_of
 
 from .parts import Hint
+from .rest import Rest
 from .train_table import ShortTable
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ class PairTable(QWidget):
         layout.addWidget(self.table)
         layout.addWidget(self.nothing)
         layout.addLayout(row)
-        self._rest = QTimer(self)  # of many layers that come at once
-        self._rest.setSingleShot(True)
-        self._rest.timeout.connect(self._on_layers)
+        self._rest = Rest(self, 0, self._on_layers)  # of many layers that come at once
         self.table.itemChanged.connect(self._on_item)
         events = viewer.layers.events
         self._emitters = [events.inserted, events.removed, events.renamed]
@@ -136,7 +135,7 @@ class PairTable(QWidget):
     # ------------------------------------------------------------ following the layers
 
     def _later(self, event: Any = None) -> None:
-        self._rest.start(0)
+        self._rest.start()
 
     def _on_layers(self) -> None:
         layers = list(self._viewer.layers)
