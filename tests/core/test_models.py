@@ -356,6 +356,15 @@ def test_the_shipped_come_first_and_bad_files_give_a_notice(tmp_path: Path, mode
     assert [c.name for c in available()] == ["zebra", "tiny"]
 
 
+def test_a_model_that_was_replaced_is_read_again(tmp_path: Path, model: Path) -> None:
+    import_model(model)
+    assert load_card("tiny").axon_diameter == 40
+    other = tmp_path / "other.safetensors"
+    save_model(other, network(), card(axon_diameter=50.0))  # a file of the same size
+    import_model(other, replace=True)
+    assert load_card("tiny").axon_diameter == 50
+
+
 def test_no_place_for_the_user_models(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

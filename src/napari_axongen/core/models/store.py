@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -282,10 +283,17 @@ def _read(path: Path) -> bytes:
 
 def _header(path: Path) -> _Header:
     try:
-        with path.open("rb") as file:
-            return _parse(file, os.fstat(file.fileno()).st_size, path)
+        state = path.stat()
+        return _header_of(path, (state.st_ino, state.st_mtime_ns, state.st_size))
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+@lru_cache(maxsize=256)
+def _header_of(path: Path, state: tuple[int, ...]) -> _Header:
+    """Of a file that is as it was: every picker of every dock asks for all of them."""
+    with path.open("rb") as file:
+        return _parse(file, os.fstat(file.fileno()).st_size, path)
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
