@@ -14,14 +14,14 @@ from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.device import Device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.models.card import Card
-from napari_axongen.core.models.store import RUN_MODEL, load_network
+from napari_axongen.core.models.store import load_network
 from napari_axongen.core.networks import TileExactNetwork, build, same
 
 from .checkpoint import best_weights, last_weights
 from .parallel import average_gradients
 from .recipe import AnyRecipe, Recipe
 from .runs import CHECKPOINT
-from .starting import read_start
+from .starting import has_ended, read_start
 
 if TYPE_CHECKING:
     from .loop import Task
@@ -82,10 +82,10 @@ def begin_with_start(task: Task, recipe: AnyRecipe) -> None:
     if recipe.start is None:
         return
     folder = Path(recipe.start)
-    if folder.is_dir() and not (folder / RUN_MODEL).exists():
-        weights = best_weights(folder, task.shipped)
-    else:
+    if has_ended(folder):
         weights = load_network(folder if folder.is_dir() else recipe.start)[0].state_dict()
+    else:
+        weights = best_weights(folder, task.shipped)
     trained, *_ = task.modules
     for name, module in task.modules.items():
         known = name in (trained, task.shipped)

@@ -107,6 +107,11 @@ def read_start(model: str) -> Start:
         There is no such model or run, or it cannot be read.
     """
     folder = Path(model)
-    if folder.is_dir() and not (folder / RUN_MODEL).exists():
+    if not has_ended(folder):
         return Start.of(model, read_run(folder).recipe)
     return Start.of(model, load_card(folder if folder.is_dir() else model))
+
+
+def has_ended(start: Path) -> bool:
+    """Whether it is anything but the folder of a run that has made no model yet."""
+    return not start.is_dir() or (start / RUN_MODEL).exists()
