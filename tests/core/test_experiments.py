@@ -16,7 +16,7 @@ from napari_axongen.core.classes import IGNORED
 from napari_axongen.core.datasets.pair_folder import write_pairs
 from napari_axongen.core.datasets.sources import load_labelled, make_surrogates
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.events import Progress, run
+from napari_axongen.core.events import Metrics, Progress, run
 from napari_axongen.core.experiments import Experiment, Trial, bench, load_experiment, trials
 from napari_axongen.core.experiments.bench import experiment_steps
 from napari_axongen.core.experiments.images import load_images
@@ -308,6 +308,25 @@ def test_what_another_process_is_at_is_left_for_the_end(
     run(steps)
     outcomes = [Outcome(tiny(axons), folder).results for folder in (tmp_path, finished)]
     assert outcomes[0].keys() == outcomes[1].keys()
+
+
+def test_a_run_that_was_stopped_goes_on_in_a_folder_that_was_moved(
+    finished: Path, axons: Path, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    (trial,) = trials(tiny(axons), ["real-1"], [4], ["a"])
+    steps = experiment_steps(tiny(axons), before, [trial], "cpu")
+    for event in steps:
+        if isinstance(event, Metrics):
+            break
+    steps.close()
+    assert not list(before.glob("runs/*/model.safetensors"))
+    before.rename(after)
+    do(tiny(axons), after, ["real-1"], [4], ["a"])
+    (run_folder,) = (after / "runs").iterdir()
+    assert str(after) in (run_folder / "recipe.json").read_text()
+    found, known = (Outcome(tiny(axons), out).results[trial] for out in (after, finished))
+    assert found.images == known.images
 
 
 def test_thresholds_are_not_chosen_on_the_images_that_are_judged(

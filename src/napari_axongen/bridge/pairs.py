@@ -13,7 +13,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 
 from napari_axongen.core.events import Progress, Steps
-from napari_axongen.core.files import write_image, write_text
+from napari_axongen.core.files import numbered, write_image, write_text
 
 from .layers import axes_of, level_0, pixel_size, recipe_of
 from .masks import joined
@@ -159,7 +159,4 @@ def _stem(layer: Any, recipe: dict[str, Any], taken: set[str]) -> str:
     if recipe["verb"] == "translate" and recipe.get("target"):
         name = f"{recipe['source']}_{str(recipe['target']).lower()}"
     stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "image"
-    number, tried = 2, stem
-    while tried in taken:
-        tried, number = f"{stem}-{number}", number + 1
-    return tried
+    return numbered(stem, taken.__contains__)

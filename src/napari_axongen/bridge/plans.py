@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_axongen.core.checking import checked, nested
 from napari_axongen.core.classes import FIBRE_CLASSES
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.files import numbered
 from napari_axongen.core.models.store import available
 from napari_axongen.core.surrogate.presets import difference
 from napari_axongen.core.training.presets import PRESETS, Size, starting_recipe
@@ -19,7 +20,7 @@ from napari_axongen.core.training.recipe import (
     Recipe,
     TranslationRecipe,
 )
-from napari_axongen.core.training.runs import find_runs, free_run
+from napari_axongen.core.training.runs import find_runs, free_run, runs_folder
 from napari_axongen.core.training.starting import Start
 
 from .open_pairs import OpenPair, split_of
@@ -228,7 +229,4 @@ def starts(recipe: AnyRecipe) -> list[tuple[str, str]]:
 def free_name(name: str) -> str:
     """The name, with a number if a model or a run has it already."""
     taken = {card.name for card in available()}
-    number, tried = 2, name
-    while tried in taken or free_run(tried).name != tried:
-        tried, number = f"{name}-{number}", number + 1
-    return tried
+    return numbered(name, lambda tried: tried in taken or (runs_folder() / tried).exists())

@@ -8,7 +8,7 @@ import io
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
                 f"{target} cannot be written: {_reason(error)}; choose another place or make room."
             ) from error
         raise
+
+
+def numbered(name: str, taken: Callable[[str], bool]) -> str:
+    """The name if it is not taken, else with the first number from 2 that makes it free."""
+    number, tried = 2, name
+    while taken(tried):
+        tried, number = f"{name}-{number}", number + 1
+    return tried
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_axongen.core.classes import IGNORED
 from napari_axongen.core.errors import InputError
-from napari_axongen.core.files import csv_text, write_image, write_text
+from napari_axongen.core.files import csv_text, numbered, write_image, write_text
 
 from .labelled import LabelledImage, mask_values
 from .layouts import ANIMALS, UNKNOWN
@@ -69,7 +69,4 @@ def write_pairs(
 def _stem(name: str, taken: set[str]) -> str:
     """A name for files: nothing in it looks like a mask's, an ending or a path."""
     stem = re.sub(r"[\W_]+", "-", name).strip("-") or "image"
-    number, tried = 2, stem
-    while tried.casefold() in taken:
-        tried, number = f"{stem}-{number}", number + 1
-    return tried
+    return numbered(stem, lambda tried: tried.casefold() in taken)

@@ -28,6 +28,7 @@ from napari_axongen.core.training import train_steps
 from napari_axongen.core.training.holding import BusyError, held
 from napari_axongen.core.training.pools import surrogates
 from napari_axongen.core.training.recipe import Recipe, SurrogateData
+from napari_axongen.core.training.runs import RECIPE, read_run, write_recipe
 
 from .images import Case, case_of, load_images
 from .plan import MATCHED, Experiment, Fold, Stage, Trial
@@ -97,6 +98,7 @@ class Bench:
             if not self._model(one).exists():
                 images.write()
                 folder = self._model(one).parent
+                _find_again(folder, one.recipe)
                 yield from _quietly(train_steps(one.recipe, folder, True, self.device))
         last = runs[-1]
         chosen_on = {REAL: images.validation(fold)}
@@ -287,6 +289,17 @@ def _grey(case: Case) -> npt.NDArray[Any]:
 
 def _plain(parameters: SurrogateParameters) -> dict[str, Any]:
     return parameters.model_dump(mode="json", by_alias=True)
+
+
+def _find_again(folder: Path, recipe: Recipe) -> None:
+    """Tell a run that was stopped where its data are, if the experiment's folder was moved since.
+
+    Its key says that it is the same but for that.
+    """
+    if (folder / RECIPE).exists():
+        with held(folder):
+            if read_run(folder).recipe != recipe:
+                write_recipe(folder, recipe)
 
 
 def _key(*parts: Any) -> str:

@@ -21,7 +21,7 @@ from napari_axongen.core.models.store import RUN_MODEL
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .recipe import AnyRecipe
-from .runs import CHECKPOINT, HISTORY, RECIPE
+from .runs import CHECKPOINT, HISTORY, RECIPE, write_recipe
 from .watching import Watch
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Run:
                 for left in self.folder.glob(".*.partial"):  # what a killed process was writing
                     left.unlink()
             else:
-                write_text(path, json.dumps(self.recipe.model_dump(mode="json"), indent=2))
+                write_recipe(self.folder, self.recipe)
         except OSError as error:
             raise InputError(
                 f"The run cannot be written to {self.folder}: {error.strerror}."

@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.files import numbered, write_text
 from napari_axongen.core.models.card import Card
 from napari_axongen.core.models.renaming import import_as
 from napari_axongen.core.models.store import RUN_MODEL, user_folder
@@ -74,10 +75,18 @@ def free_run(name: str, place: Path | None = None) -> Path:
         Where the runs are, by default `runs_folder`.
     """
     place = place or runs_folder()
-    number, tried = 2, place / name
-    while tried.exists():
-        tried, number = place / f"{name}-{number}", number + 1
-    return tried
+    return place / numbered(name, lambda tried: (place / tried).exists())
+
+
+def write_recipe(folder: Path, recipe: AnyRecipe) -> None:
+    """Say in a run's folder what it trains.
+
+    Raises
+    ------
+    InputError
+        It cannot be written.
+    """
+    write_text(folder / RECIPE, json.dumps(recipe.model_dump(mode="json"), indent=2))
 
 
 def read_run(folder: Path | str) -> StoredRun:
