@@ -104,6 +104,11 @@ def test_what_is_no_run_is_said(stopped: Path, tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+def test_who_may_read_a_run_may_read_its_checkpoint(stopped: Path) -> None:
+    recipe, checkpoint = (stopped / name for name in ("recipe.json", "checkpoint.safetensors"))
+    assert checkpoint.stat().st_mode == recipe.stat().st_mode
+
+
 def test_runs_are_listed_the_last_first(finished: Path, stopped: Path, place: Path) -> None:
     assert runs_folder() == place
     assert find_runs() == []

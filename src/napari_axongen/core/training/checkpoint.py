@@ -46,8 +46,11 @@ def save_checkpoint(
                 tensors[f"optimiser/{name}/{index}/{key}"] = torch.as_tensor(value).contiguous()
     metadata = {STATE_KEY: json.dumps({"state": state, "groups": groups})}
     with atomic_path(out / CHECKPOINT) as path:
+        path.touch()
+        usual = path.stat().st_mode  # safetensors lets nobody else read what it writes
         try:
             save_file(tensors, path, metadata)
+            path.chmod(usual)
         except SafetensorError as error:  # its last words are the system's
             raise OSError(None, str(error).rpartition(": ")[2]) from error
 
