@@ -146,7 +146,7 @@ def measured() -> dict[str, Any]:
     import numpy as np
     from qtpy.QtCore import QEventLoop, QTimer
 
-    from napari_axongen.bridge.training import beside_a_window
+    from napari_axongen.bridge.beside_window import beside_a_window
     from napari_axongen.core.surrogate.em_fields import em_field
     from napari_axongen.core.training.presets import starting_recipe
     from napari_axongen.core.training.recipe import SurrogateData

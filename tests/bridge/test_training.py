@@ -12,6 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from safetensors.numpy import save_file
 
+from napari_axongen.bridge.beside_window import beside_a_window
 from napari_axongen.bridge.comparing import compare_steps
 from napari_axongen.bridge.curves import MOST, History, Trace, readable
 from napari_axongen.bridge.open_pairs import (
@@ -32,7 +33,6 @@ from napari_axongen.bridge.plans import (
 )
 from napari_axongen.bridge.training import (
     animals_steps,
-    beside_a_window,
     discard,
     outlook_steps,
     stopped_runs,
@@ -43,6 +43,7 @@ from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Metrics, run
 from napari_axongen.core.image import Image
 from napari_axongen.core.models import Card, save_model
+from napari_axongen.core.models.store import load_card
 from napari_axongen.core.networks import build
 from napari_axongen.core.parameters import SegmentParameters
 from napari_axongen.core.surrogate.presets import preset, with_changes
@@ -432,6 +433,21 @@ def test_two_models_are_compared_with_each_other_and_with_labels(viewer, tmp_pat
     bouton = put(folder, "c", 2, BOUTON_CLASSES, contrast="fluorescence")
     with pytest.raises(InputError, match="choose two that find the same"):
         run(compare_steps(core, (cards[0], bouton), parameters, None))
+
+
+def test_what_two_models_find_is_what_segmenting_shows(viewer):
+    import napari_axongen
+
+    image = viewer.add_image(napari_axongen.generate("two-photon", 1, 3).images[0])
+    core = Image.from_array(image.data, "YX")
+    names = ("axon-fluorescence", "axon-light-sheet")
+    parameters = SegmentParameters(contrast="fluorescence", device="cpu")
+    result = run(compare_steps(core, tuple(map(load_card, names)), parameters, None))
+    assert result.names == ["axon"]
+    for name, found in zip(names, result.found, strict=True):
+        shown = napari_axongen.segment(core, model=name, contrast="fluorescence").objects()
+        assert shown.axons.any()
+        assert ((found > 0) == (shown.axons > 0)).all()
 
 
 # ---------------------------------------------------------------- curves

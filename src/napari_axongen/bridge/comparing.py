@@ -125,14 +125,13 @@ def compare_steps(
 
 
 def _masks(result: Any) -> dict[str, Mask]:
-    """What a segmentation found, by the name of the class."""
+    """What a segmentation found, as its layers show it, by the name of the class."""
     from napari_axongen.core.files import AXON, MYELIN
 
     if hasattr(result, "finders"):
-        return {
-            finder.finds: values >= 255 * finder.threshold
-            for finder, values in zip(result.finders, result.probabilities, strict=True)
-        }
+        objects = result.objects()
+        masks = {"axon": objects.axons > 0, "bouton": objects.bouton_labels > 0}
+        return {finder.finds: masks[finder.finds] for finder in result.finders}
     classes = result.classes()
     return {"axon": classes == AXON, "myelin": classes == MYELIN}
 
