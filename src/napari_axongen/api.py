@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import image_of, mask_of
 from .core.checking import checked
 from .core.errors import InputError
 from .core.events import Event, run
-from .core.image import Image, check_pixel_size
 from .core.parameters import SegmentParameters, TranslateParameters
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def match(
     from .core.surrogate.matching import match_steps
     from .core.surrogate.presets import load_parameters
 
-    steps = match_steps(_image(image, None), load_parameters(start), seed, device)
+    steps = match_steps(image_of(image, None), load_parameters(start), seed, device)
     return run(steps, on_event)
 
 
@@ -175,7 +175,7 @@ def segment(
 
     values = {"pixel_size": pixel_size, "model": model, **parameters}
     chosen = checked(SegmentParameters, values)
-    return run(segment_steps(_image(image, pixel_size), chosen), on_event)
+    return run(segment_steps(image_of(image, pixel_size), chosen), on_event)
 
 
 def translate(
@@ -227,8 +227,8 @@ def translate(
     from .core.translation import translate_steps
 
     chosen = checked(TranslateParameters, {"model": model, **parameters})
-    picture = _image(image, chosen.pixel_size)
-    classes = None if mask is None else to_classes(_mask(mask, None))
+    picture = image_of(image, chosen.pixel_size)
+    classes = None if mask is None else to_classes(mask_of(mask, None))
     return run(translate_steps(picture, chosen, classes, out=out), on_event)
 
 
@@ -261,7 +261,7 @@ def measure(
     from .core.morphometry import measure as measure_fibres
     from .core.parameters import MeasureParameters
 
-    picture = _mask(mask, pixel_size)
+    picture = mask_of(mask, pixel_size)
     if len(picture.spatial_shape) != 2:
         raise InputError(f"{picture.name} is a stack ({picture.axes}); measure its planes singly.")
     classes = to_classes(picture)
@@ -400,27 +400,3 @@ def _generate(
 
     chosen = load_parameters(parameters)
     return run(generate_steps(chosen, count, seed, first, device, series), on_event)
-
-
-def _image(image: Any, pixel_size: float | None) -> Image:
-    if isinstance(image, str | os.PathLike):
-        from .core.files import read_image
-
-        return read_image(image, pixel_size)
-    if isinstance(image, Image):
-        if pixel_size is None:
-            return image
-        size = check_pixel_size(pixel_size, image.name)
-        return Image(image.data, image.axes, size, image.name)
-    return Image.from_array(image, pixel_size=pixel_size)
-
-
-def _mask(mask: Any, pixel_size: float | None) -> Image:
-    if hasattr(mask, "probabilities"):
-        if not hasattr(mask, "classes"):
-            raise InputError(
-                "This is a segmentation of a fluorescence image; pass one of an electron "
-                "micrograph, which has myelin."
-            )
-        mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")
-    return _image(mask, pixel_size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image as ImageLayer
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.comparing import Comparison, comparable, compare_steps
 from napari_axongen.bridge.jobs import Job
@@ -31,6 +31,7 @@ from .compare import GAP, moved
 from .outputs import MASK_COLOURS
 from .parts import Hint, RunRow
 from .picker import LayerPicker
+from .spin import choice_box
 
 if TYPE_CHECKING:
     import napari
@@ -48,10 +49,9 @@ class ComparePanel(QWidget):
         super().__init__()
         self._viewer, self._job = viewer, job
         self._source: Any = None
-        self.models = (QComboBox(), QComboBox())
+        self.models = (choice_box("A segmenter."), choice_box("Another one."))
         self.picker = LayerPicker(viewer, lambda layer: isinstance(layer, ImageLayer), _why_not)
-        self.labels = QComboBox()
-        self.labels.setToolTip("Labels that say what is right, if there are any.")
+        self.labels = choice_box("Labels that say what is right, if there are any.")
         self.run = RunRow("Compare", job, primary=False)
         self.hint = Hint()
         self.table = QLabel()

@@ -70,8 +70,7 @@ class TrainForm(QWidget):
             self.what.addItem(one.title, preset)
         self.meaning = Hint()
         self.direction = choice_box("From which microscope to which.")
-        for contrast in CONTRASTS:
-            (other,) = (name for name in CONTRASTS if name != contrast)
+        for contrast, other in zip(CONTRASTS, reversed(CONTRASTS), strict=True):
             self.direction.addItem(f"{other} → {contrast}", contrast)
         self.pickers = [ImagePicker(viewer, job) for job in jobs]
         self.mixing = Mixing(viewer)
@@ -130,12 +129,8 @@ class TrainForm(QWidget):
         self.name.textEdited.connect(self._on_name)
         for picker in self.pickers:
             picker.changed.connect(self._on_images)
-        for signal in (
-            self.mixing.changed,
-            self.seed.changed,
-            self.details.changed,
-        ):
-            signal.connect(lambda *_: self.changed.emit())
+        for part in (self.mixing, self.seed, self.details):
+            part.changed.connect(lambda *_: self.changed.emit())
 
     # ------------------------------------------------------------ what it says
 
@@ -185,15 +180,19 @@ class TrainForm(QWidget):
 
     # ------------------------------------------------------------ what is shown
 
+    def _first(self) -> AnyRecipe:
+        """Recipe of the preset, its data not chosen yet."""
+        size, contrast = SIZES[self.length.currentIndex()], str(self.direction.currentData())
+        return first_recipe(self.preset, size, contrast)
+
     def _may_mix(self) -> bool:
         return isinstance(self._recipe, Recipe) and self.pickers[0].chosen != SURROGATES
 
     def _on_what(self) -> None:
         """Show what belongs to what is to be trained."""
         self._settling = True
-        preset, contrast = self.preset, str(self.direction.currentData())
-        self._recipe = first_recipe(preset, SIZES[self.length.currentIndex()], contrast)
-        self.meaning.say(MEANINGS[preset])
+        self._recipe = self._first()
+        self.meaning.say(MEANINGS[self.preset])
         kinds = [LAYERS, FOLDER]
         fluorescent = isinstance(self._recipe, Recipe) and self._recipe.contrast == "fluorescence"
         kinds += [SURROGATES] if fluorescent else []
@@ -214,8 +213,7 @@ class TrainForm(QWidget):
 
     def _on_recipe(self) -> None:
         """Show the figures of the preset, or of the model that is begun with."""
-        size = SIZES[self.length.currentIndex()]
-        recipe = first_recipe(self.preset, size, str(self.direction.currentData()))
+        recipe = self._first()
         if self.start.currentData():
             try:
                 recipe = begin_with(recipe, self.start.currentData())
@@ -229,8 +227,7 @@ class TrainForm(QWidget):
         self._on_images()
 
     def _on_length(self) -> None:
-        size = SIZES[self.length.currentIndex()]
-        self.steps.setValue(first_recipe(self.preset, size).optimisation.steps)
+        self.steps.setValue(self._first().optimisation.steps)
 
     def _on_steps(self, steps: int) -> None:
         """Validate as often as before, whatever the length."""

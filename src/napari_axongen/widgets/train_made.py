@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -21,7 +20,7 @@ from napari_axongen.bridge.plans import surrogate_words
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.surrogate.presets import PRESETS
 
-from .spin import ignore_wheel
+from .spin import choice_box, ignore_wheel
 
 if TYPE_CHECKING:
     import napari
@@ -44,7 +43,10 @@ class SurrogatePanel(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, held_out: bool) -> None:
         super().__init__()
         self._viewer = viewer
-        self.preset = QComboBox()
+        self.preset = choice_box(
+            "How they look. To set it yourself, or to match an image, open 'Generate two-photon "
+            "axons' and choose the last entry."
+        )
         for name, one in PRESETS.items():
             self.preset.addItem(name, name)
             self.preset.setItemData(
@@ -52,10 +54,6 @@ class SurrogatePanel(QWidget):
             )
         self.preset.addItem(_FROM_DOCK, None)
         self.preset.setCurrentIndex(self.preset.findData("two-photon"))
-        self.preset.setToolTip(
-            "How they look. To set it yourself, or to match an image, open 'Generate two-photon "
-            "axons' and choose the last entry."
-        )
         self.count = _number(_DISTINCT, 1, "How many different images are drawn from.")
         self.held_out = _number(_HELD_OUT, 0, "Further ones, to validate on.")
         form = QFormLayout(self)
