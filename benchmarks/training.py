@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import os
 import statistics
 import tempfile
 import time
@@ -53,6 +55,7 @@ def training() -> list[Row]:
             "<= 50",
         ),
         ("gaps above 50 ms while training / while text is drawn", found["above"], "-"),
+        ("part of the processors' time that the host took meanwhile", found["stolen"], "-"),
     ]
     for name, part in (("open tiles", found["tiles"]), ("a surrogate stream", found["surrogates"])):
         rows.append((f"part of a step that waits for data, {name}", f"{part:.2f}", "<= 0.20"))
@@ -140,6 +143,15 @@ def _bare(recipe: Recipe) -> None:
         run(train_steps(recipe, Path(folder) / "run"))
 
 
+def _stolen() -> float:
+    """Seconds of a processor that a virtual machine did not get from its host; nan: not known."""
+    state = Path("/proc/stat")
+    if not state.exists():
+        return math.nan
+    jiffies = int(state.read_text().split()[8])  # user nice system idle iowait irq softirq steal
+    return jiffies / os.sysconf("SC_CLK_TCK") / (os.cpu_count() or 1)
+
+
 def measured() -> dict[str, Any]:
     """Train by turns through the dock and without it, and watch the event loop."""
     import napari
@@ -207,8 +219,10 @@ def measured() -> dict[str, Any]:
     recipe = read_run(dock.folder).recipe
     pairs = [(train(), alone()) if turn % 2 else (alone(), train())[::-1] for turn in range(ROUNDS)]
     gaps.watch(True)
+    stolen, began = _stolen(), time.monotonic()
     train()
     trained = gaps.taken()
+    stolen = (_stolen() - stolen) / (time.monotonic() - began)
     gaps.watch(False)
     rest(1)
     gaps.watch(True)
@@ -239,6 +253,7 @@ def measured() -> dict[str, Any]:
         "spent": 1000 * worst[1],
         "drawn": 1000 * max(drawn)[0],
         "above": f"{above[0]} / {above[1]}",
+        "stolen": f"{stolen:.2f}",
         "tiles": waits[1],
         "surrogates": waits[2],
     }

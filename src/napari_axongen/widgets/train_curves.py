@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_axongen.bridge.curves import FEW, History, Trace, readable
 
+from .rest import Rest
 from .still import StillLine
 
 _HUES = ("#3fb27f", "#b07be8", "#d8a520", "#e05a7a", "#4c8dff", "#ff8c3c")
@@ -25,6 +26,7 @@ _HEIGHT = 120  # px of a plot
 _AXIS = 40  # px for the numbers at its left
 _FULL = 0.4  # of the height of a plot that its curves fill at least
 _ROOM = 0.15  # of the curves' height that is left above and below them
+_APART = 60  # ms between the two plots: both at once would hold up the window
 
 
 class Curves(QWidget):
@@ -37,6 +39,7 @@ class Curves(QWidget):
         self.log.setToolTip("Show losses on a logarithmic scale.")
         self.losses, self.scores = _Plot(), _Plot()
         self._measured = -1  # step of the last scores that are drawn
+        self._rest = Rest(self, _APART, self._draw_scores)
         self._mark = pyqtgraph.InfiniteLine(angle=90, movable=False)
         self.scores.addItem(self._mark, ignoreBounds=True)
         self.lost, self.measured = _Legend(), _Legend()
@@ -66,10 +69,13 @@ class Curves(QWidget):
         history = self.history
         self.losses.draw_traces(history.losses)
         self.lost.show_traces("Training", history.losses)
+        if history.measured != self._measured:
+            self._measured = history.measured
+            self._rest.start()
+
+    def _draw_scores(self) -> None:
+        history = self.history
         self._mark.setVisible(history.best is not None)
-        if history.measured == self._measured:
-            return
-        self._measured = history.measured
         self.scores.draw_traces(history.scores)
         best = "" if history.best is None else f"best at step {history.best:,} (dashed)"
         self.measured.show_traces("Held-out images", history.scores, best)
