@@ -102,7 +102,7 @@ class StandIn(Gated):
 
         self.begin(image, parameters)
         try:
-            yield Notice("Computing on CPU: no GPU found, 1 thread(s).")
+            yield Notice("Computing on CPU: no GPU found, 1 thread.")
             yield Notice("TEM contrast: model stand-in.")
             planes = list(image.plane_indices())
             probabilities = np.zeros((2, *image.spatial_shape), np.uint8)
@@ -152,7 +152,7 @@ class Renderer(Gated):
         self.masks.append(mask)
         self.first.append(first)
         try:
-            yield Notice("Computing on CPU: no GPU found, 1 thread(s).")
+            yield Notice("Computing on CPU: no GPU found, 1 thread.")
             yield Notice("TEM contrast: the stand-in renders it as SEM.")
             planes = sorted(image.plane_indices(), key=lambda plane: plane != first[:-2])
             height, samples = image.plane_shape[0], parameters.samples

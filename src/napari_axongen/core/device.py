@@ -49,6 +49,12 @@ class Device:
         return context
 
 
+def _cpu(why: str) -> Device:
+    threads = torch.get_num_threads()
+    said = "1 thread" if threads == 1 else f"{threads} threads"
+    return Device(torch.device("cpu"), f"CPU: {why}, {said}")
+
+
 def _cuda_reason() -> str:
     return f"CUDA: {torch.cuda.get_device_name()}"
 
@@ -76,11 +82,9 @@ def choose_device(name: DeviceName | str = "auto") -> Device:
             return Device(torch.device("cuda"), _cuda_reason())
         if mps:
             return Device(torch.device("mps"), "MPS: Apple GPU")
-        return Device(
-            torch.device("cpu"), f"CPU: no GPU found, {torch.get_num_threads()} thread(s)"
-        )
+        return _cpu("no GPU found")
     if name == "cpu":
-        return Device(torch.device("cpu"), f"CPU: as asked, {torch.get_num_threads()} thread(s)")
+        return _cpu("as asked")
     if name == "cuda" and cuda:
         return Device(torch.device("cuda"), _cuda_reason())
     if name == "mps" and mps:
