@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import image_of, mask_of
+from .arguments import image_of, lines_of, mask_of
 from .core.checking import checked
 from .core.errors import InputError
 from .core.events import Event, run
@@ -376,14 +376,9 @@ def evaluate_tracing(
     InputError
         A file or a path cannot be used, or the tolerance is not positive.
     """
-    from .core.centrelines import read_centrelines
     from .core.tracing import tracing_accuracy
 
-    lines = [
-        read_centrelines(source) if isinstance(source, str | os.PathLike) else source
-        for source in (traced, truth)
-    ]
-    return tracing_accuracy(*lines, tolerance)
+    return tracing_accuracy(lines_of(traced), lines_of(truth), tolerance)
 
 
 def _generate(

@@ -1,4 +1,4 @@
-"""What a caller of the public verbs may pass for an image or a mask."""
+"""What a caller of the public verbs may pass for an image, a mask or centrelines."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def mask_of(mask: Any, pixel_size: float | None) -> Image:
             )
         mask = Image.from_array(mask.classes(), pixel_size=mask.pixel_size, name="segmentation")
     return image_of(mask, pixel_size)
+
+
+def lines_of(source: Any) -> Any:
+    """Centrelines from a file of them; anything else as it is."""
+    if isinstance(source, str | os.PathLike):
+        from .core.centrelines import read_centrelines
+
+        return read_centrelines(source)
+    return source
