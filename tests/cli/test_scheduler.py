@@ -46,12 +46,18 @@ LOADED = [
 def local_cluster() -> Iterator[Any]:
     """Two worker processes of one thread each, on this machine alone.
 
-    They are forked from a process that has loaded torch, so that a new one is soon there.
+    They are forked from a process that has loaded torch, so that a new one is soon there. A worker
+    that is lost is not looked for 15 seconds later, as is usual: if another one has just been killed
+    then, its nanny would be told to close instead of starting a new one.
     """
     import dask
     from distributed.utils import get_mp_context
 
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+    settings = {
+        "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.deploy.lost-worker-timeout": "1 hour",
+    }
+    with dask.config.set(settings):
         get_mp_context().set_forkserver_preload(LOADED)
         with distributed.LocalCluster(
             n_workers=2,
