@@ -9,7 +9,7 @@ from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
 from napari_axongen.core.events import Notice, run
 from napari_axongen.core.image import Image
-from napari_axongen.core.matching import Match, match_model, plausibility
+from napari_axongen.core.matching import Match, match_model, plausibility, winners
 from napari_axongen.core.surrogate.em_fields import em_field
 
 CPU = choose_device("cpu")
@@ -38,6 +38,11 @@ def test_fibres_are_plausible_and_their_negatives_are_not(rings: np.ndarray) -> 
     half = rings.copy()
     half[:, :45][half[:, :45] == 1] = 0
     assert 0.3 < plausibility(one_hot(half)) < 0.7
+
+
+def test_the_first_of_classes_that_are_as_probable_wins() -> None:
+    probabilities = np.random.default_rng(0).integers(0, 4, (3, 40, 50)).astype(np.float32)
+    np.testing.assert_array_equal(winners(probabilities), probabilities.argmax(0))
 
 
 def test_nothing_found_is_not_plausible(rings: np.ndarray) -> None:

@@ -135,7 +135,7 @@ def _calls(card: Card, device: Device, side: int) -> tuple[TileExactNetwork, Ste
 
 def _looks(network: TileExactNetwork, device: Device, wide: int) -> Steps[None]:
     """What `core.matching` does to look at an image, on noise."""
-    from napari_axongen.core.matching import median_axon_diameter, plausibility
+    from napari_axongen.core.matching import judged
     from napari_axongen.core.segmentation import class_probabilities
     from napari_axongen.core.tiling import predict
 
@@ -157,8 +157,7 @@ def _looks(network: TileExactNetwork, device: Device, wide: int) -> Steps[None]:
                 activation=class_probabilities,
             )
         )
-        plausibility(made)
-        median_axon_diameter([made.argmax(0) == 2])
+        judged(made)
         yield Progress(0, 1)
 
 

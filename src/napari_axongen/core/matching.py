@@ -128,7 +128,16 @@ def match_model(
     return best
 
 
-def plausibility(probabilities: npt.NDArray[np.float32]) -> float:
+def winners(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int8]:
+    """The most probable class of each pixel, of (3, H, W): as argmax, in a sixth of its time."""
+    background, myelin, axon = probabilities
+    sheathed = np.where(myelin > background, np.int8(_MYELIN), np.int8(_BACKGROUND))
+    return np.where(axon > np.maximum(background, myelin), np.int8(_AXON), sheathed)
+
+
+def plausibility(
+    probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.int8] | None = None
+) -> float:
     """How plausible a segmentation is as a picture of myelinated axons, 0 to 1.
 
     The mean of the winning probability, times the part of the axons' outline that runs along myelin
@@ -138,8 +147,11 @@ def plausibility(probabilities: npt.NDArray[np.float32]) -> float:
     ----------
     probabilities
         (3, H, W): background, myelin, axon.
+    classes
+        Their `winners`, where they are known already.
     """
-    classes = probabilities.argmax(0)
+    if classes is None:
+        classes = winners(probabilities)
     enclosed = exposed = 0
     for a, b in ((classes[1:], classes[:-1]), (classes[:, 1:], classes[:, :-1])):
         enclosed += int(np.count_nonzero(a + b == _MYELIN + _AXON))
@@ -161,6 +173,12 @@ def median_axon_diameter(axons: Iterable[npt.NDArray[np.bool_]]) -> float:
     large = np.concatenate(areas)
     large = large[large >= 20]
     return float(np.median(2 * np.sqrt(large / math.pi))) if large.size else 0.0
+
+
+def judged(probabilities: npt.NDArray[np.float32]) -> tuple[float, float]:
+    """`plausibility` of a segmentation (3, H, W), and the median diameter (px) of its axons."""
+    classes = winners(probabilities)
+    return plausibility(probabilities, classes), median_axon_diameter([classes == _AXON])
 
 
 class _View:
@@ -189,8 +207,7 @@ class _View:
             activation=lambda logits: torch.softmax(logits, 0),
         )
         run(steps)
-        found = result[-1]
-        return plausibility(found), median_axon_diameter([found.argmax(0) == _AXON])
+        return judged(result[-1])
 
 
 def _knows(card: Card, contrast: Contrast) -> bool:
