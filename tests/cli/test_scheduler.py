@@ -46,9 +46,9 @@ LOADED = [
 def local_cluster() -> Iterator[Any]:
     """Two worker processes of one thread each, on this machine alone.
 
-    They are forked from a process that has loaded torch, so that a new one is soon there. A worker
-    that is lost is not looked for 15 seconds later, as is usual: if another one has just been killed
-    then, its nanny would be told to close instead of starting a new one.
+    They are forked from a process that has loaded torch, so that a new one is soon there. It is not
+    checked 15 seconds after a loss, as is usual, whether there is a new one: if that has just been
+    killed in its turn, its nanny would be told to close instead of starting another.
     """
     import dask
     from distributed.utils import get_mp_context
