@@ -211,6 +211,25 @@ def test_a_bad_file_is_named_and_the_others_are_done(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").glob("*_seg-axonmyelin.png"))) == 2
 
 
+def test_folders_and_patterns_that_the_shell_leaves_alone(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "other.png"):
+        write_image(tmp_path / "images" / name, grey(), 0.02)
+    told = ("--model", "tiny", "--device", "cpu")
+    call("segment", "images/[ab].png", "--out", "images", *told)
+    call("segment", "images", "--out", "out", *told)  # without the masks that lie there now
+    masks = [path.name for path in sorted((tmp_path / "out").glob("*_seg-axonmyelin.png"))]
+    assert masks == [f"{name}_seg-axonmyelin.png" for name in ("a", "b", "other")]
+    assert len(list((tmp_path / "out").glob("*.json"))) == 3
+    for named in ("out", "out/*_seg-axonmyelin.png"):
+        call("measure", named, "--out", "t.csv")
+        assert [row["image"] for row in rows(tmp_path / "t_summary.csv")] == masks
+    write_image(tmp_path / "plain" / "mask.png", mask(), 0.1)
+    call("measure", "plain", "--out", "t.csv")
+    assert {row["image"] for row in rows(tmp_path / "t.csv")} == {"mask.png"}
+    (tmp_path / "empty").mkdir()
+    assert "empty is a folder" in call("segment", "empty", "--out", "out", code=1).stderr
+
+
 def test_a_fault_of_ours_stops_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

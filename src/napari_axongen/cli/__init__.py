@@ -18,6 +18,7 @@ from .console import FAILED, Group, each, tell
 from .em_fibres import em_fibres
 from .evaluate import evaluate, tracing
 from .generate import generate
+from .inputs import expand_masks
 from .match import match
 from .models import models
 from .options import given, in_vain, with_options
@@ -72,7 +73,12 @@ def _options(
 @app.command()
 @with_options(MeasureParameters)
 def measure(
-    masks: Annotated[list[Path], typer.Argument(help="Masks: 0 background, 127 myelin, 255 axon.")],
+    masks: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Masks: 0 background, 127 myelin, 255 axon; folders and patterns in quotes, too."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The table, a .csv file.")],
     parameters: MeasureParameters,
 ) -> None:
@@ -85,7 +91,7 @@ def measure(
     if out.suffix.lower() != ".csv":
         raise typer.BadParameter(f"{out} is not named .csv.")
     tables = Tables(parameters)
-    failed = each(list(dict.fromkeys(masks)), tables.add)
+    failed = each(expand_masks(masks), tables.add)
     if tables.names:
         for path in tables.write(out):
             typer.echo(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import typer
@@ -43,6 +43,16 @@ def distinct(paths: Iterable[Path], ending: str) -> list[Path]:
                 "into different folders."
             )
     return list(found.values())
+
+
+def expand_masks(paths: Iterable[Path]) -> list[Path]:
+    """Likewise of masks: of a folder those of both classes, or else all its images."""
+
+    def masks(folder: Path) -> list[Path]:
+        files = _images(folder)
+        return [file for file in files if MASK in file.stem] or files
+
+    return _expand(paths, masks)
 
 
 class Masks:
@@ -91,6 +101,13 @@ class Masks:
             )
         names = ", ".join(file.name for file in found[:3])
         raise InputError(f"{self.where} holds several masks of {image.name}: {names}; name one.")
+
+
+def _expand(paths: Iterable[Path], inside: Callable[[Path], list[Path]]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        found += (inside(path) if path.is_dir() else _pattern(path)) or [path]
+    return list(dict.fromkeys(found))
 
 
 def _pattern(path: Path) -> list[Path]:

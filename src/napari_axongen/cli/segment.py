@@ -17,7 +17,7 @@ from napari_axongen.core.parameters import OF_FLUORESCENCE, OF_MICROGRAPHS, Segm
 
 from .bulk import files, settled
 from .console import FAILED, tell
-from .inputs import distinct
+from .inputs import distinct, expand
 from .options import Scheduler, in_vain, with_options
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 @with_options(SegmentParameters)
 def segment(
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, TIFF or OME-TIFF files.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="PNG, JPEG, BMP, TIFF or OME-TIFF files; folders and patterns in quotes, too."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the results; made if it is missing.")],
     parameters: SegmentParameters,
     scheduler: Scheduler = None,
@@ -43,7 +48,7 @@ def segment(
     fluorescence image NAME_seg-axon.png and NAME_seg-bouton.png, NAME_boutons.csv and
     NAME_centrelines.csv. Stacks become .tif files with all planes.
     """
-    paths = distinct(images, "seg-...")
+    paths = distinct(expand(images), "seg-...")
     _check(parameters)
     if scheduler is not None:
         parameters = settled(parameters)
