@@ -169,9 +169,10 @@ def real() -> list[str]:
         "",
         "The distance is the mean square difference of the statistics in units of their spread "
         "over the real fields (`statistics.distance`), of the field from the median of surrogates: "
-        "of the presets, and of what a match found (on seeds it had not seen). Fields of a group "
-        "overlap. *Tuned on*: the preset `two-photon` was tuned by hand with these in view; the "
-        "others were held out. The original's look has no PSF, gain or offset to be set by.",
+        "of the presets, and of what a match found (on seeds it had not seen). What else a search "
+        "heeds to tell how many axons overlap (`statistics.HINTS`) is no part of it. Fields of a "
+        "group overlap. *Tuned on*: the preset `two-photon` was tuned by hand with these in view; "
+        "the others were held out. The original's look has no PSF, gain or offset to be set by.",
         "",
         "| group | field | preset tuned on | `original` | `two-photon` | matched | falls by |",
         "|---|---|---|---|---|---|---|",

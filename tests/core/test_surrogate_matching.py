@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from napari_axongen.core.surrogate.generator import generate_steps
 from napari_axongen.core.surrogate.matching import match_steps
 from napari_axongen.core.surrogate.parameters import SurrogateParameters
 from napari_axongen.core.surrogate.presets import preset, with_changes
-from napari_axongen.core.surrogate.statistics import NAMES, distance, summarise
+from napari_axongen.core.surrogate.statistics import NAMES, distance, measure, summarise
 
 SIDE = 192
 TWO_PHOTON = preset("two-photon")
@@ -101,9 +103,20 @@ def test_larger_image_has_as_many_per_area(base: SurrogateParameters) -> None:
     assert larger.axons.count == 16  # of twice the length
 
 
+def test_length_is_that_within_the_image(base: SurrogateParameters) -> None:
+    made = run(generate_steps(apply(base, known()), 1, 31, 0, "cpu"))
+    total = 0.0
+    for line in made.centrelines:
+        for first, second in pairwise(line.points.astype(float)):
+            if ((first + second) / 2 >= 0).all() and ((first + second) / 2 <= SIDE - 1).all():
+                total += math.dist(first, second)
+    assert fitting.length(made) == pytest.approx(total, rel=1e-4)
+    assert total > SIDE
+
+
 def test_first_guess(base: SurrogateParameters, picture: Image) -> None:
     guess = dict(
-        zip((k.name for k in KNOBS), first_guess(base, summarise(picture.read(()))), strict=True)
+        zip((k.name for k in KNOBS), first_guess(base, measure(picture.read(()))), strict=True)
     )
     truth = dict(zip((k.name for k in KNOBS), known(), strict=True))
     assert guess["level"] == pytest.approx(truth["level"], abs=0.3)

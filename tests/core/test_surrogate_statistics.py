@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 
 from napari_axongen.core.errors import InputError
+from napari_axongen.core.events import run
 from napari_axongen.core.files import read_image
+from napari_axongen.core.surrogate.fitting import steady
+from napari_axongen.core.surrogate.generator import generate_steps
+from napari_axongen.core.surrogate.presets import preset, with_changes
 from napari_axongen.core.surrogate.statistics import (
+    HINTS,
     NAMES,
     STATISTICS,
     distance,
+    measure,
     standardise,
     summarise,
 )
@@ -50,6 +56,26 @@ def test_white_noise() -> None:
     assert found["99 %"] == pytest.approx(5 * 2.3263, rel=0.03)
     assert found["ridge density"] < 1.5
     assert found["blob density"] < 0.2
+
+
+def test_hints_follow_the_statistics() -> None:
+    image = photons(3, ridges(2, 0.3), 3)
+    found = measure(image)
+    assert len(found) == len(STATISTICS) + len(HINTS)
+    np.testing.assert_array_equal(found[: len(STATISTICS)], summarise(image))
+    np.testing.assert_array_equal(standardise(found)[: len(NAMES)], standardise(summarise(image)))
+
+
+def test_hints_tell_few_axons_from_many() -> None:
+    means = []
+    for count in (4, 20):
+        axons = with_changes(steady(preset("two-photon"), (256, 256), 255), {"axons.count": count})
+        images = run(generate_steps(axons, 4, 5, device="cpu")).images
+        means.append(np.mean([measure(image)[len(NAMES) :] for image in images], axis=0))
+    few, many = (dict(zip([hint.name for hint in HINTS], mean, strict=True)) for mean in means)
+    for hint in ("ridge density, 2.75 sd", "bending", "unevenness"):
+        assert many[hint] > 1.2 * few[hint]
+    assert many["ridge density, 5 sd"] < many["ridge density, 2.75 sd"]
 
 
 @pytest.mark.parametrize("gain", [0.5, 4, 10])

@@ -17,7 +17,8 @@ from .distributions import Choice, LogNormal, LogUniform, Normal, Number, Unifor
 from .parameters import SurrogateParameters
 from .presets import with_changes
 from .random import quantile
-from .statistics import NAMES
+from .statistics import HINTS, NAMES
+from .truth import Surrogates
 
 Vector = NDArray[np.float64]
 
@@ -50,7 +51,7 @@ KNOBS = (
     Knob("noise", 0.05, 10000, 0.15),  # grey: standard deviation at that level
     Knob("gain", 0.01, 1000, 0.25),
     Knob("width", 0.8, 40, 0.2),  # px: of an axon in focus, at half its height, the blur included
-    Knob("axons", 1, 200, 0.7),
+    Knob("axons", 1, 200, 0.35),
     Knob("signal", 1, 65535, 0.5),
     Knob("spread", 0.1, 1.5, 0.35),  # of the logarithm of the brightness of axons
     Knob("boutons", 1, 1000, 0.4),
@@ -123,13 +124,14 @@ def first_guess(base: SurrogateParameters, real: Vector) -> Vector:
     base
         From `steady`.
     real
-        Statistics of the image, from `summarise`.
+        Statistics of the image, from `measure`.
 
     Returns
     -------
     (K,): logarithms of `KNOBS`.
     """
-    has = dict(zip(NAMES, (float(value) for value in np.nan_to_num(real)), strict=True))
+    names = (*NAMES, *(hint.name for hint in HINTS))
+    has = dict(zip(names, (float(value) for value in np.nan_to_num(real)), strict=True))
     area = base.height * base.width
     width = has["ridge width"] or 5.0
     seen = math.hypot(width / _FWHM, 3.0) / (
@@ -137,22 +139,29 @@ def first_guess(base: SurrogateParameters, real: Vector) -> Vector:
     )  # height before the statistics smooth it
     middle, high = (max(1e-3, has[f"ridge contrast, {name}"]) for name in ("median", "90 %"))
     signal = 2 * seen * middle / median(base, "axons.brightness")
-    across = 0.8 * math.sqrt(area)  # length of an axon in the field
     mean_branches = 1 + 0.5 * median(base, "axons.daughters")
+    # Axons that overlap merge into fewer ridges. How much so is told by ridges that bend, and by
+    # how uneven the image is where it is dark, compared with where it is bright.
+    dark, bright, power = (
+        max(0.01, has[name]) for name in ("unevenness", "90 %", "spectrum 20 px")
+    )
+    merged = (dark / bright) ** 1.2 * (bright**2 / power) ** 0.25 * math.exp(7 * has["bending"])
+    ridges = has["ridge density, 2.75 sd"] ** 0.9 * (has["faint ridge width"] or 5.0) ** 1.4
+    axons = 15.4 * merged * ridges * math.sqrt(area) / 512 / mean_branches
     blob = max(has["blob width"], 3.0) / _FWHM
     peak = has["blob peak, median"] * (1 + (1.75 / blob) ** 2) or 2 * middle
     values = {
-        "level": has["background"],
+        "level": 0.95 * has["background"],
         "noise": has["noise"],
-        "gain": has["gain"],
-        "width": 0.93 * width,
-        "axons": 4.5 * has["ridge density"] / 1000 * area / across / mean_branches,
+        "gain": 0.94 * has["gain"],
+        "width": 0.96 * width,
+        "axons": axons,
         "signal": signal,
         "spread": min(1.4, max(0.2, math.log(high / middle) / 0.77)),
         "boutons": 1.18 * has["blob density"] / 10000 * area,
-        "bouton size": blob * _FWHM / 2,
+        "bouton size": 0.95 * blob * _FWHM / 2,
         "bouton brightness": 0.85 * peak / signal,
-        "background variation": 0.95 * has["background range"],
+        "background variation": 0.85 * has["background range"],
     }
     return np.clip(np.log([max(1e-9, values[knob.name]) for knob in KNOBS]), LOW, HIGH)
 
@@ -183,6 +192,19 @@ def effective(knobs: Vector) -> Vector:
         if knob.name in ("axons", "boutons"):
             values[index] = max(1, round(values[index]))
     return np.log(values)
+
+
+def length(made: Surrogates) -> float:
+    """Of the centrelines of some single images, within them, px."""
+    if not made.centrelines:
+        return 0.0
+    points = np.concatenate([line.points for line in made.centrelines])
+    last = np.cumsum([len(line.points) for line in made.centrelines])[:-1] - 1
+    middle = (points[1:] + points[:-1]) / 2
+    steps = np.hypot(*np.diff(points, axis=0).T)
+    steps[last] = 0  # from one line to the next
+    inside = ((middle >= 0) & (middle <= np.array(made.images.shape[1:]) - 1)).all(axis=1)
+    return float(steps[inside].sum())
 
 
 def _light(level: float, noise: float, gain: float) -> dict[str, float]:

@@ -27,13 +27,14 @@ from .fitting import (
     apply,
     effective,
     first_guess,
+    length,
     resized,
     steady,
     with_size,
 )
 from .generator import generate_steps
 from .parameters import SurrogateParameters
-from .statistics import STATISTICS, distance, middle, standardise, summarise
+from .statistics import HINTS, STATISTICS, distance, measure, middle, standardise, summarise
 
 Vector = NDArray[np.float64]
 
@@ -46,10 +47,14 @@ _RADII = (0.8, 0.7, 0.6, 0.5)  # of the rounds, in parts of the knobs' reach
 _SCENES = 12  # seeds of which images are made
 _CHECKS = 6  # images by which the centre of a round is judged
 _TOLERATED = 1.15  # part of the least distance so far that a later centre may have
-_MISFIT = 0.1  # spreads by which a statistic may differ without telling anything
-_TRUST = 1.0  # standard deviation of the first guess, in parts of a knob's reach
+_MISFIT = 0.15  # spreads by which a statistic may differ without telling anything
+_TRUST = 0.8  # standard deviation of the first guess, in parts of a knob's reach
 _RANGE = 100.0  # grey values that an image has at least: surrogates are whole numbers
 _MOST = 60000.0  # and at most
+_HEEDED = np.array(  # no knob moves the correlation of the noise, but it errs as others do
+    [not one.name.startswith("noise correlation") for one in (*STATISTICS, *HINTS)]
+)
+_AXONS = [knob.name for knob in KNOBS].index("axons")
 
 
 @dataclass(frozen=True)
@@ -160,10 +165,11 @@ def match_steps(
     if budget < _CHECKS:
         raise InputError(f"The budget is {budget} images; it must be at least {_CHECKS}.")
     pixels, factor, shift = yield from _prepare(image)
-    real = summarise(pixels)
+    measured = measure(pixels)
+    real = measured[: len(STATISTICS)]
     base = steady(start, pixels.shape, 255 if np.nanmax(pixels) <= 255 else 65535)
-    search = _Search(base, real, seed, device, budget)
-    knobs = yield from search.find(first_guess(base, real))
+    search = _Search(base, measured, seed, device, budget)
+    knobs = yield from search.find(first_guess(base, measured))
     shown = []
     for parameters in (with_size(start, pixels.shape), apply(base, knobs)):
         made = run(generate_steps(parameters, _SHOWN, seed, budget, device))
@@ -235,7 +241,7 @@ class _Search:
     base
         What the knobs do not set.
     real
-        Statistics of the image.
+        Statistics of the image, from `measure`.
     seed, device
         Of the surrogates.
     budget
@@ -249,6 +255,7 @@ class _Search:
         self.real = standardise(real)
         self.tried = np.empty((0, len(KNOBS)))
         self.seen = np.empty((0, len(real)))
+        self.lengths = np.empty(0)
 
     @property
     def made(self) -> int:
@@ -279,22 +286,35 @@ class _Search:
         """Mean square difference to the image, of a few surrogates."""
         for _ in range(_CHECKS):
             yield from self._make(knobs)
-        return float(np.nanmean((middle(self.seen[-_CHECKS:]) - self.real) ** 2))
+        off = middle(self.seen[-_CHECKS:]) - self.real
+        return float(np.nanmean(off[: len(STATISTICS)] ** 2))
 
     def _make(self, knobs: Vector) -> Steps[None]:
         parameters = apply(self.base, knobs)
         index = self.made % _SCENES
-        image = run(generate_steps(parameters, 1, self.seed, index, self.device)).images[0]
+        made = run(generate_steps(parameters, 1, self.seed, index, self.device))
         self.tried = np.vstack([self.tried, effective(knobs)])
-        self.seen = np.vstack([self.seen, standardise(summarise(image))])
+        self.seen = np.vstack([self.seen, standardise(measure(made.images[0]))])
+        self.lengths = np.append(self.lengths, length(made))
         yield Progress(self.made, self.budget, "searching")
+
+    def _shown(self) -> Vector:
+        """The knobs as the images show them: as many axons as their length would be of on average.
+
+        An image shows how much there is of axons, not their number; some axons are short.
+        """
+        shown = self.tried.copy()
+        number = np.exp(shown[:, _AXONS])
+        each = max(self.lengths.sum() / number.sum(), 1e-3)
+        shown[:, _AXONS] = np.log(np.maximum(self.lengths / each, 0.1 * number))
+        return shown
 
     def _solve(self, centre: Vector, guess: Vector, radius: float) -> Vector:
         """Knobs at which the linear model meets the image, the more surely known, the closer."""
-        known = np.isfinite(self.real) & (np.isfinite(self.seen).mean(axis=0) > 0.8)
+        known = _HEEDED & np.isfinite(self.real) & (np.isfinite(self.seen).mean(axis=0) > 0.8)
         seen = self.seen[:, known]
         seen = np.where(np.isfinite(seen), seen, np.nanmean(seen, axis=0))
-        off = (self.tried - centre) / (radius * REACH)
+        off = (self._shown() - centre) / (radius * REACH)
         weight = np.exp(-(off**2).mean(axis=1) / 4)
         # Each scene has a level of its own, so that a slope is what the knobs do to the same scene.
         scenes = np.eye(_SCENES)[np.arange(len(off)) % _SCENES]
@@ -304,13 +324,26 @@ class _Search:
         gram[np.diag_indices_from(gram)] += np.repeat([1e-9, 0.1, 1.0], sizes)
         model = np.linalg.solve(gram, design.T @ (weight[:, None] * seen))
         level, scene, effects = np.split(model, np.cumsum(sizes)[:-1])
-        left = np.average((seen - design @ model) ** 2, axis=0, weights=weight)
-        variance = left + scene.var(axis=0) + _MISFIT**2
-        slopes = effects.T / variance[:, None] ** 0.5
-        wanted = (self.real[known] - level[0] - scene.mean(axis=0)) / variance**0.5
+        precision = np.linalg.inv(_covariance(seen - design @ model, weight, scene))
+        wanted = self.real[known] - level[0] - scene.mean(axis=0)
         trust = (radius / _TRUST) ** 2
-        normal = slopes.T @ slopes + trust * np.eye(len(KNOBS))
+        normal = effects @ precision @ effects.T + trust * np.eye(len(KNOBS))
         pull = trust * (guess - centre) / (radius * REACH)
-        step: Vector = np.linalg.solve(normal, slopes.T @ wanted + pull)
+        step: Vector = np.linalg.solve(normal, effects @ precision @ wanted + pull)
         moved: Vector = np.clip(centre + np.clip(step, -2, 2) * radius * REACH, LOW, HIGH)
         return moved
+
+
+def _covariance(left: Vector, weight: Vector, scene: Vector) -> Vector:
+    """Of the statistics of one image: what the model leaves of them, and the scenes' levels.
+
+    Many statistics tell much the same and err together. How they do is known from a few images
+    only: the fewer these are, the less it counts (shrinkage, Ledoit and Wolf 2004).
+    """
+    count, size = weight.sum() ** 2 / (weight**2).sum(), left.shape[1]
+    free = max(count - 1 - _SCENES - len(KNOBS), 0.2 * count)
+    found = (left * weight[:, None]).T @ left / weight.sum() * (count / free)
+    found += np.cov(scene.T, bias=True)
+    shrunk: Vector = found * free / (free + size)
+    np.fill_diagonal(shrunk, np.diag(found) + _MISFIT**2)
+    return shrunk

@@ -22,6 +22,7 @@ FINE, COARSE = 1.75, 3.0
 
 _SURE = 3.5  # standard deviations of the noise above which a ridge or a blob is one
 _FAINT = 2.0 / _SURE  # part of that from which on a ridge may be one
+STEPS = (2.75, 5.0)  # standard deviations, besides these two, above which ridges are counted
 _VARIANCES = tuple(s**2 + 1 / 6 for s in (FINE, COARSE))  # a second difference smooths, too
 _FEW = 8  # ridge pixels or blobs below which nothing is said about their width
 _WIDEST = 20.0  # px: a greater standard deviation cannot be told at these scales
@@ -82,27 +83,51 @@ def least_curvature(curved: Curved, shot: Field, flat: NDArray[np.bool_]) -> Fie
     return np.asarray(np.float32(_SURE) * np.sqrt(least))
 
 
-def measure_ridges(
-    fine: Curved, coarse: Curved, valid: NDArray[np.bool_], least: Field
-) -> tuple[float, float, float, float, float, float]:
-    """Length per 1000 pixels, height on the coarse scale (median and 90 %), width at half height.
+@dataclass(frozen=True)
+class Ridges:
+    """What `measure_ridges` finds.
+
+    Attributes
+    ----------
+    values
+        Length per 1000 pixels, height on the coarse scale (median and 90 %), width at half height;
+        then length and width with faint ridges, some of which are noise.
+    steps
+        Length per 1000 pixels of the ridges that reach other curvatures, `STEPS`.
+    bending
+        Curvature along the crests, in parts of that across them.
+    """
+
+    values: tuple[float, float, float, float, float, float]
+    steps: tuple[float, ...]
+    bending: float
+
+
+def measure_ridges(fine: Curved, coarse: Curved, valid: NDArray[np.bool_], least: Field) -> Ridges:
+    """How long, high and wide ridges are, and how straight.
 
     Of the pixels ``valid`` that reach the curvature ``least``; all but the outermost pixels of the
-    image. Then length and width again with faint ridges, some of which are noise. NaN where there
-    are too few.
+    image. NaN where there are too few.
     """
     y, x, across = _crests(coarse, valid, np.float32(_FAINT) * least)
     per_area = 1000 / max(1, int(valid.sum()))
     faint = len(y) * per_area, _FWHM * math.sqrt(_variance(fine, y, x, across))
-    sure = across > least[y, x]
+    enough = least[y, x]
+    steps = tuple(
+        float(np.count_nonzero(across > np.float32(step / _SURE) * enough) * per_area)
+        for step in STEPS
+    )
+    sure = across > enough
     y, x, across = y[sure], x[sure], across[sure]
     density = len(y) * per_area
     if len(y) < _FEW:
-        return density, math.nan, math.nan, math.nan, *faint
+        return Ridges((density, math.nan, math.nan, math.nan, *faint), steps, math.nan)
     strong = across >= np.median(across)
     square = _variance(fine, y[strong], x[strong], across[strong])
     median, high = np.percentile(across, (50, 90)) * (square + _VARIANCES[1])
-    return density, float(median), float(high), _FWHM * math.sqrt(square), *faint
+    sizes = density, float(median), float(high), _FWHM * math.sqrt(square)
+    bending = float(coarse.along[y, x].sum()) / float(across.sum())
+    return Ridges((*sizes, *faint), steps, bending)
 
 
 def _crests(

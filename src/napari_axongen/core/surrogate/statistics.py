@@ -73,12 +73,26 @@ STATISTICS: tuple[Statistic, ...] = (
     Statistic("spectrum 8 px", "grey²", 1, 0.54),
 )
 NAMES = tuple(statistic.name for statistic in STATISTICS)
-_KNEE = np.array([statistic.knee for statistic in STATISTICS])
-_SPREAD = np.array([statistic.spread for statistic in STATISTICS])
+
+HINTS: tuple[Statistic, ...] = (
+    Statistic("ridge density, 2.75 sd", "px/1000 px²", 1, 0.16),
+    Statistic("ridge density, 5 sd", "px/1000 px²", 1, 0.3),
+    Statistic("bending", "", 0.1, 0.24),
+    Statistic("unevenness", "grey", 0.1, 0.44),
+)
+"""What tells how many axons there are where most of them overlap.
+
+How many ridges reach other heights; how crooked their crests are, as they are where axons cross;
+and how far the smoothed image is, in the median, from its mean over some 30 px. A search for
+parameters heeds them; `distance` does not, and nobody is shown them.
+"""
+_KNEE = np.array([statistic.knee for statistic in (*STATISTICS, *HINTS)])
+_SPREAD = np.array([statistic.spread for statistic in (*STATISTICS, *HINTS)])
 
 _MARGIN = 16  # px mirrored around the image before it is smoothed
 _BANDS = (1 / 128, 1 / 32, 1 / 12, 1 / 5)  # cycles per pixel
 _TILE = 32  # px: side of the tiles whose levels show how the background varies
+_AROUND = 7  # of every second pixel: side of the square of which a mean is taken, twice
 _TO_SIGMA = math.sqrt(math.pi / 2)  # standard deviation over mean absolute value
 _WHITE = 0.08  # correlation below which noise is taken as white
 _LEVELS = 12  # of brightness at which the variance is measured
@@ -103,6 +117,11 @@ def summarise(image: NDArray[Any]) -> NDArray[np.float64]:
     InputError
         Not two axes, too small, too few finite pixels, or constant.
     """
+    return measure(image)[: len(STATISTICS)]
+
+
+def measure(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Summary statistics of an image, as `summarise` does, and after them those of `HINTS`."""
     pixels, valid = _check(image)
     scales = _smooth(pixels)
     fine, coarse = scales.images
@@ -119,12 +138,16 @@ def summarise(image: NDArray[Any]) -> NDArray[np.float64]:
     blobs = measure_blobs(*curved, inner, least, level)
     spread = _background_range(fine, valid)
     values = (level, spread, noise.sigma, noise.gain, *noise.correlation)
-    return np.array([*values, *grey, *ridges, *blobs, *scales.spectrum], dtype=np.float64)
+    hints = (*ridges.steps, ridges.bending, _unevenness(coarse, valid))
+    return np.array(
+        [*values, *grey, *ridges.values, *blobs, *scales.spectrum, *hints], dtype=np.float64
+    )
 
 
 def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Statistics (..., S) in units of their spread over real images."""
-    return np.asarray(np.arcsinh(values / _KNEE) / _SPREAD)
+    """Statistics (..., S), of `summarise` or `measure`, in units of their spread in real images."""
+    count = values.shape[-1]
+    return np.asarray(np.arcsinh(values / _KNEE[:count]) / _SPREAD[:count])
 
 
 def distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -233,6 +256,13 @@ def _background_range(fine: Field, valid: NDArray[np.bool_]) -> float:
     if len(tiles) < 2:
         return 0.0
     return float(np.partition(tiles, side * side // 4, axis=1)[:, side * side // 4].std())
+
+
+def _unevenness(coarse: Field, valid: NDArray[np.bool_]) -> float:
+    """Median distance of the coarse image from its mean around, within some 30 px."""
+    some = coarse[::2, ::2]
+    around = ndimage.uniform_filter(ndimage.uniform_filter(some, _AROUND), _AROUND)
+    return float(np.median(np.abs(some - around)[valid[::2, ::2]]))
 
 
 # ---------------------------------------------------------------- noise
