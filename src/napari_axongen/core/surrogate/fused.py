@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _PARTS = 4  # of a batch for each thread: they do not all take as long
 _AT_ONCE = 1 << 24  # pixels that all threads together work on
-_VECTOR = 32  # pixels that a core takes at a time; what is left over it takes one by one
 _CPU = torch.device("cpu")
 
 
@@ -95,7 +94,7 @@ class Film:
         """Some images, one after the other in the same memory."""
         frames, height, width = self.size[1:]
         light, clean = np.empty((2, frames, height, width), dtype=np.int32)
-        noisy, plain = np.empty((2, frames, height, width), dtype=np.float32)
+        noisy, plain = light.view(np.float32), clean.view(np.float32)
         nearest = np.empty((height, width), dtype=np.int32)
         top, negative = float(self.parameters.max_intensity), self.parameters.negative
         for i in part:
@@ -209,13 +208,15 @@ def _views(
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(height: int, width: int, sigma: float) -> tuple[NDArray[Any], NDArray[Any], Any, int]:
-    """Weights of the background for `exposure_kernels.expose`."""
-    both = [smoother(side, sigma, _CPU).weights.numpy() for side in (height, width)]
-    coarse = both[1].shape[1]
-    # whole fours of weights, and of these whole vectors: what is more is 0
-    down, across = (np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))) for weights in both)
-    there = across.reshape(width, -1, 4).max(axis=2).T > 0
-    first, after = there.argmax(1), width - there[:, ::-1].argmax(1)
-    after = np.minimum(first + -(-(after - first) // _VECTOR) * _VECTOR, width)
-    return down, np.ascontiguousarray(across.T), np.stack((first, after)), coarse
+def _taps(
+    height: int, width: int, sigma: float
+) -> tuple[NDArray[np.float32], int, tuple[int, int]]:
+    """Weights of the background for `exposure_kernels.expose`, their first, and the grid's size."""
+    down, across = (smoother(side, sigma, _CPU) for side in (height, width))
+    longest = max(down, across, key=lambda one: len(one.weights))
+    weights = longest.weights[: longest.pitch].numpy()
+    there = np.flatnonzero(weights.any(axis=0))
+    first, number = int(there[0]), int(there[-1] - there[0] + 1)
+    taps = np.zeros((-(-number // 4) * 4, longest.pitch), dtype=np.float32)
+    taps[:number, : len(weights)] = weights[:, first : first + number].T
+    return taps, first, (down.weights.shape[1], across.weights.shape[1])

@@ -20,7 +20,7 @@ from .raster import GAUSSIAN
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-f32, i32, u32 = np.float32, np.int32, np.uint32
+f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 ONE, HALF = f32(1), f32(0.5)
 
 
