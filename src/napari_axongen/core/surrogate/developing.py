@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from .raster import MOST_SEGMENTS, Canvas
 from .render import Renderer
 from .scene import Scene
 
+_PAGE = 1 << 21  # bytes of a large page of memory
 _RENDERED = 1 << 20  # pixels that a CPU renders at once: many, for few and long operations
 _EXPOSED = 1 << 17  # pixels that it turns to grey values at once: few, to stay in the cache
 
@@ -101,6 +103,13 @@ def _develop(scene: Scene, microscope: Microscope, pixels: Pixels) -> None:
 def _empty(size: tuple[int, ...], kind: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.empty(size, dtype=kind, device=device)
-    # NumPy asks for large pages, which are there at once
+    # NumPy asks for large pages, which are there at once, where they are whole
     width = torch.empty(0, dtype=kind).element_size()
-    return torch.from_numpy(np.empty((*size, width), np.uint8)).view(kind)[..., 0]
+    count = math.prod(size) * width
+    if count < _PAGE:
+        flat = np.empty(count, np.uint8)
+    else:
+        flat = np.empty(count + _PAGE, np.uint8)
+        start = -flat.ctypes.data % _PAGE
+        flat = flat[start : start + count]
+    return torch.from_numpy(flat.reshape(*size, width)).view(kind)[..., 0]
