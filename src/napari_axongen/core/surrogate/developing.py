@@ -30,14 +30,15 @@ class Pixels:
         uint8, or int32 where the greatest grey value is above 255.
     axon_labels, branch_labels
         int16; above 0 in the axon mask.
-    bouton_masks
-        bool.
+    axon_masks, bouton_masks
+        uint8, 0 and 255.
     """
 
     images: torch.Tensor
     clean_images: torch.Tensor
     axon_labels: torch.Tensor
     branch_labels: torch.Tensor
+    axon_masks: torch.Tensor
     bouton_masks: torch.Tensor
 
 
@@ -46,7 +47,7 @@ def develop(scene: Scene, microscope: Microscope) -> Pixels:
     p, device = microscope.parameters, microscope.device
     size = (*microscope.left.shape, p.height, p.width)
     grey = torch.uint8 if p.max_intensity <= 255 else torch.int32
-    kinds = (grey, grey, torch.int16, torch.int16, torch.bool)
+    kinds = (grey, grey, torch.int16, torch.int16, torch.uint8, torch.uint8)
     pixels = Pixels(*(_empty(size, kind, device) for kind in kinds))
     loops = compiling.kernels() if device.type == "cpu" else None
     if loops:
@@ -83,7 +84,8 @@ def _develop(scene: Scene, microscope: Microscope, pixels: Pixels) -> None:
         drawn = renderer.finished(frames)
         pixels.axon_labels[some].copy_(drawn.axon_labels)
         pixels.branch_labels[some].copy_(drawn.branch_labels)
-        pixels.bouton_masks[some].copy_(drawn.boutons)
+        pixels.axon_masks[some].copy_((drawn.axon_labels > 0).mul(255))
+        pixels.bouton_masks[some].copy_(drawn.boutons.mul(255))
         for i in range(0, some.stop - some.start, exposed):
             part = slice(i, i + exposed)
             into = slice(some.start + i, min(some.start + i + exposed, some.stop))

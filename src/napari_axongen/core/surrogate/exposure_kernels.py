@@ -252,7 +252,10 @@ def expose(
     reach = first + len(taps)
     columns = (max(coarse[1], across + reach) + 15) // 16 * 16  # whole vectors
     grains = np.zeros((max(coarse[0], down + reach), columns), dtype=np.float32)
-    smooth, phases = np.empty(columns, dtype=np.float32), np.empty((pitch, across), dtype=np.float32)
+    smooth, phases = (
+        np.empty(columns, dtype=np.float32),
+        np.empty((pitch, across), dtype=np.float32),
+    )
     bits = np.empty(max(coarse[1], width, height) + 2, dtype=np.uint32)
     shifts = np.empty(height, dtype=np.float32)
     # arrays of their own: of parts of one, numba's loops do not take many values at once

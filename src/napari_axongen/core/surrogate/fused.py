@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import drawing_kernels, exposure_kernels
+from . import drawing_kernels, exposure_kernels, line_kernels
 from .acquisition import GRAINS, HALVED, Microscope, poisson_table, smoother, squared_radius
 from .compiling import Kernels
+from .kernels import LANES
 from .pixels import normal_table
 from .raster import LIGHT, Bodies, Segments, Spots, check_number, gaussian_table
-from .render import bouton_looks, branch_reach, cell_looks
+from .render import bouton_looks, cell_looks
 from .scene import Scene
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Film:
         self.ends = np.stack([np.searchsorted(one.frame.numpy(), border) for one in lists])
         check_number(int(np.diff(self.ends[0, ::frames]).max(initial=0)))
         self.objects = (
-            _segments(scene.branches, self.optics[0]),
-            _segments(scene.stalks, True),
+            _segments(scene.branches),
+            _segments(scene.stalks),
             _spots(scene.spots, self.optics[1]),
             _bodies(scene.bodies),
         )
@@ -95,10 +96,11 @@ class Film:
         frames, height, width = self.size[1:]
         light, clean = np.empty((2, frames, height, width), dtype=np.int32)
         noisy, plain = light.view(np.float32), clean.view(np.float32)
-        nearest = np.empty((height, width), dtype=np.int32)
+        nearest = np.empty((height, width + LANES), dtype=np.int32)
+        touched = np.empty((height, width // LANES + 1), dtype=bool)
         top, negative = float(self.parameters.max_intensity), self.parameters.negative
         for i in part:
-            images, clean_images, axons, branches, masks = (made[i] for made in self.pixels)
+            images, clean_images, *truth = (made[i] for made in self.pixels)
             self.loops.draw(
                 *self.objects,
                 self.ends[:, i * frames : (i + 1) * frames + 1],
@@ -108,11 +110,10 @@ class Film:
                 self.gaussians,
                 self.normals,
                 nearest,
+                touched,
                 light,
                 clean,
-                axons,
-                branches,
-                masks,
+                *truth,
             )
             factor, more = self.loops.expose(
                 light,
@@ -133,9 +134,9 @@ class Film:
                 self.loops.digitise(values, factor, more, top, negative, out)
 
 
-def _segments(lines: Segments, additive: bool) -> NDArray[Any]:
+def _segments(lines: Segments) -> NDArray[Any]:
     return _records(
-        drawing_kernels.SEGMENT,
+        line_kernels.SEGMENT,
         len(lines),
         start_row=lines.start[:, 0],
         start_column=lines.start[:, 1],
@@ -144,7 +145,6 @@ def _segments(lines: Segments, additive: bool) -> NDArray[Any]:
         brightness=lines.brightness,
         sigma=lines.sigma,
         half_width=lines.half_width,
-        reach=branch_reach(lines, additive) + lines.length() / 2,
         axon=lines.axon,
         branch=lines.branch,
     )

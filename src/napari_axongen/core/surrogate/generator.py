@@ -198,13 +198,12 @@ def _to_surrogates(
     def array(values: torch.Tensor) -> NDArray[Any]:
         return (values if series else values[:, 0]).cpu().numpy()
 
-    axon_labels = array(batch.axon_labels)
     return Surrogates(
         images=array(batch.images).astype(kind, copy=False),
         clean_images=array(batch.clean_images).astype(kind, copy=False),
-        axon_masks=(axon_labels > 0).view(np.uint8) * np.uint8(255),
-        bouton_masks=array(batch.bouton_masks).view(np.uint8) * np.uint8(255),
-        axon_labels=axon_labels,
+        axon_masks=array(batch.axon_masks),
+        bouton_masks=array(batch.bouton_masks),
+        axon_labels=array(batch.axon_labels),
         branch_labels=array(batch.branch_labels),
         centrelines=_centrelines(batch.axons, indices),
         boutons=_boutons(batch, indices),
@@ -339,8 +338,8 @@ class SurrogateStream(IterableDataset[dict[str, torch.Tensor]]):
             values = {
                 "images": made.images.float() / self.parameters.max_intensity,
                 "clean_images": made.clean_images.float() / self.parameters.max_intensity,
-                "axon_masks": made.axon_labels > 0,
-                "bouton_masks": made.bouton_masks,
+                "axon_masks": made.axon_masks > 0,
+                "bouton_masks": made.bouton_masks > 0,
             }
             yield values if self.series else {k: value[:, 0] for k, value in values.items()}
             number += workers
