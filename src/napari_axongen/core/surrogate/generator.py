@@ -223,15 +223,18 @@ def _labels(axons: Axons) -> tuple[Ints, Ints]:
 
 
 def _centrelines(axons: Axons, indices: range) -> list[Centreline]:
-    axon_label, branch_label = _labels(axons)
+    axon_label, branch_label = (labels.tolist() for labels in _labels(axons))
+    count, parent = axons.count.tolist(), axons.parent.tolist()
+    points, brightness = axons.points.astype(np.float32), axons.brightness.astype(np.float32)
     return [
         Centreline(
             image=indices[b],
-            axon=int(axon_label[b, a]),
-            branch=int(branch_label[b, a, j]),
-            parent=int(branch_label[b, a, axons.parent[b, a, j]]) if j else 0,
-            points=axons.points[b, a, j, : axons.count[b, a, j]].astype(np.float32),
-            brightness=axons.brightness[b, a, j, : axons.count[b, a, j]].astype(np.float32),
+            axon=axon_label[b][a],
+            branch=branch_label[b][a][j],
+            parent=branch_label[b][a][parent[b][a][j]] if j else 0,
+            # copies, so that who keeps a line does not keep those of all images
+            points=points[b, a, j, : count[b][a][j]].copy(),
+            brightness=brightness[b, a, j, : count[b][a][j]].copy(),
         )
         for b, a, j in np.argwhere(axons.count > 0).tolist()
     ]

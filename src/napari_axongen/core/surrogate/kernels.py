@@ -1,9 +1,9 @@
 """What the loops that numba compiles for the CPU have in common.
 
-Each function of `line_kernels`, `drawing_kernels`, `exposure_kernels` and `growth_kernels` names the
-one of the torch path that it equals to the bit: the same operations in the same order on float32 and
-int32, and the same tables. They see one image at a time, hold no lock and change only what they are
-given: images are made on as many threads as there are cores.
+Each function of `line_kernels`, `drawing_kernels`, `exposure_kernels` and `growth_kernels` names
+the one of the torch path that it equals to the bit: the same operations in the same order on
+float32 and int32, and the same tables. They see one image at a time, hold no lock and change only
+what they are given: images are made on as many threads as there are cores.
 
 `fused` prepares what they are given, and `compiling` has them compiled.
 """

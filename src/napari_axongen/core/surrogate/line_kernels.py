@@ -80,6 +80,8 @@ def find_nearest(segments: Any, additive: Any, keys: Any, touched: Any) -> None:
         reach = s.half_width if additive else max(s.half_width, f32(PROFILE) * s.sigma)
         half = _half_window(reach + _length(s) / f32(2))
         left, end = span(column, half, width)
+        if left == end:  # beside the image
+            continue
         squared = max(down * down + right * right, f32(1e-12))
         per_row, per_column = down / squared, right / squared
         for y in range(*span(row, half, height)):
