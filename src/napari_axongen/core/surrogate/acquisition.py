@@ -219,7 +219,7 @@ def smoother(side: int, sigma: float, device: torch.device) -> Smoother:
     off = (np.arange(side)[:, None] - coarse) / sigma
     weights = np.rint(_WEIGHT * np.exp(-off * off / 2))
     spread = math.sqrt(float((weights**2).sum(1).mean()))
-    return Smoother(torch.tensor(weights, dtype=torch.float32, device=device), spread, pitch)
+    return Smoother(torch.from_numpy(weights.astype(np.float32)).to(device), spread, pitch)
 
 
 # ------------------------------------------------------------ light

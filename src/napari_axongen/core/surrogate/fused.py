@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,15 +21,18 @@ from .acquisition import GRAINS, HALVED, Microscope, poisson_table, smoother, sq
 from .compiling import Kernels
 from .kernels import LANES
 from .pixels import normal_table
-from .raster import LIGHT, Bodies, Segments, Spots, check_number, gaussian_table
+from .raster import LIGHT, Bodies, Listed, Segments, Spots, check_number, gaussian_table
 from .render import bouton_looks, cell_looks
 from .scene import Scene
 
 if TYPE_CHECKING:
     from .developing import Pixels
 
+Objects = TypeVar("Objects", bound=Listed)
+
 _PARTS = 4  # of a batch for each thread: they do not all take as long
 _AT_ONCE = 1 << 24  # pixels that all threads together work on
+_SERIAL = 1 << 11  # logarithms and roots that torch takes on one thread
 _CPU = torch.device("cpu")
 
 
@@ -70,9 +74,9 @@ class Film:
         self.left = microscope.left.astype(np.float32)
         sides = list(enumerate((height, width)))
         whole = slice(0, images)
-        haze = [microscope.haze_profiles(whole, side, axis) for axis, side in sides]
-        self.haze = torch.cat(haze, dim=1).numpy()
-        self.shade = torch.cat([squared_radius(side, _CPU) for _, side in sides]).numpy()
+        haze = [microscope.haze_profiles(whole, side, axis).numpy() for axis, side in sides]
+        self.haze = np.concatenate(haze, axis=1)
+        self.shade = np.concatenate([squared_radius(side, _CPU).numpy() for _, side in sides])
         self.gaussians, self.normals, self.counts = (
             table(_CPU).numpy() for table in (gaussian_table, normal_table, poisson_table)
         )
@@ -151,7 +155,7 @@ def _segments(lines: Segments) -> NDArray[Any]:
 
 
 def _spots(spots: Spots, true_width: bool) -> NDArray[Any]:
-    wide, long, peak, reach = bouton_looks(spots, true_width)
+    wide, long, peak, reach = _looks(lambda some: bouton_looks(some, true_width), spots)
     return _records(
         drawing_kernels.SPOT,
         len(spots),
@@ -170,7 +174,7 @@ def _spots(spots: Spots, true_width: bool) -> NDArray[Any]:
 
 
 def _bodies(bodies: Bodies) -> NDArray[Any]:
-    sigma, reach = cell_looks(bodies)
+    sigma, reach = _looks(cell_looks, bodies)
     return _records(
         drawing_kernels.BODY,
         len(bodies),
@@ -182,6 +186,20 @@ def _bodies(bodies: Bodies) -> NDArray[Any]:
         dark=bodies.dark,
         reach=reach,
     )
+
+
+def _looks(
+    look: Callable[[Objects], tuple[torch.Tensor, ...]], objects: Objects
+) -> list[torch.Tensor]:
+    """What a function says of the objects, some at a time.
+
+    Of many at once torch would share the work among threads of its own. Those wait busily for more
+    of it, for longer than all this takes, on the cores that the loops are about to run on.
+    """
+    begins = range(0, max(len(objects), 1), _SERIAL)
+    parts = [look(objects.select(slice(begin, begin + _SERIAL))) for begin in begins]
+    columns = ([part.numpy() for part in column] for column in zip(*parts, strict=True))
+    return [torch.from_numpy(np.concatenate(column)) for column in columns]
 
 
 def _records(kind: np.dtype[Any], size: int, **columns: torch.Tensor) -> NDArray[Any]:
