@@ -99,10 +99,8 @@ def _smooth_near(smooth: Any, taps: Any, first: Any, phases: Any, made: Any) -> 
                     c * smooth[f + i] + d * smooth[g + i]
                 )
             q += u64(4)
-        x = r
         for i in range(number):
-            made[x] = phases[r, i]
-            x += pitch
+            made[r + i * pitch] = phases[r, i]
 
 
 @compiled
