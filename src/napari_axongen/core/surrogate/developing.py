@@ -105,7 +105,8 @@ def _develop(scene: Scene, microscope: Microscope, pixels: Pixels) -> None:
 def _empty(size: tuple[int, ...], kind: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.empty(size, dtype=kind, device=device)
-    # NumPy asks for large pages, which are there at once, where they are whole
+    # NumPy asks for large pages, which are there at once; what lies in none comes 4 kB by 4 kB,
+    # and that is half of a batch unless its arrays begin where a large page does
     width = torch.empty(0, dtype=kind).element_size()
     count = math.prod(size) * width
     if count < _PAGE:
