@@ -200,10 +200,14 @@ def _background(draws: PixelDraws, sigma: float, height: int, width: int) -> tor
 
 @dataclass(frozen=True)
 class Smoother:
-    """Weights of the coarse grid for each pixel, (side, coarse), and their root sum of squares."""
+    """Weights of the coarse grid for each pixel, (side, coarse), and their root sum of squares.
+
+    The grid has a point every ``pitch`` pixels, so a pixel so much further on has the same weights.
+    """
 
     weights: torch.Tensor
     spread: float
+    pitch: int
 
 
 @functools.lru_cache(maxsize=64)
@@ -215,7 +219,7 @@ def smoother(side: int, sigma: float, device: torch.device) -> Smoother:
     off = (np.arange(side)[:, None] - coarse) / sigma
     weights = np.rint(_WEIGHT * np.exp(-off * off / 2))
     spread = math.sqrt(float((weights**2).sum(1).mean()))
-    return Smoother(torch.tensor(weights, dtype=torch.float32, device=device), spread)
+    return Smoother(torch.from_numpy(weights.astype(np.float32)).to(device), spread, pitch)
 
 
 # ------------------------------------------------------------ light

@@ -97,10 +97,10 @@ def draw_boutons(
     chance, kind, turn, side, down, right = np.moveaxis(
         by_try.uniform("bouton", 6).reshape(images, most, 6), -1, 0
     )
-    found = np.zeros((images, most), dtype=np.int64)
-    for image in np.flatnonzero(total):
-        number = np.floor(chance[image] * total[image]).astype(np.int64)
-        found[image] = np.flatnonzero(usable[image])[number]
+    number = np.floor(chance * total[:, None]).astype(np.int64)
+    number += (total.cumsum() - total)[:, None]  # counted from the first of the first image
+    found, some = np.zeros((images, most), dtype=np.int64), total > 0
+    found[some] = np.flatnonzero(usable)[number[some]] % max(usable.shape[1], 1)
     at = (np.arange(images)[:, None], found // (j * p), found // p % j, found % p)
     foot, heading = axons.points[at], axons.headings[(*at[:3], np.minimum(at[3], p - 2))]
     radius, stalk = of("radius"), of("stalk_length")

@@ -87,7 +87,10 @@ def draw_cells(
 
 
 def _find_room(places: Floats, reach: Floats, axons: Axons, boutons: Boutons) -> NDArray[np.bool_]:
-    """Whether axons and boutons are farther from places (B, N, C, 2) than the reach (B, N)."""
+    """Whether axons and boutons are farther from places (B, N, C, 2) than the reach (B, N).
+
+    What is said of the places after the first that is free does not matter.
+    """
     free = np.ones(places.shape[:3], dtype=bool)
     loops = compiling.kernels()
     if loops:

@@ -26,7 +26,10 @@ from typing import Any
 from platformdirs import user_cache_path
 
 _KERNELS = ("drawing_kernels", "exposure_kernels", "growth_kernels")
-_MADE_OF = (*_KERNELS, "acquisition", "cells", "kernels", "occupancy", "random", "raster", "render")
+_MADE_OF = (
+    *_KERNELS,
+    *("acquisition", "cells", "kernels", "line_kernels", "occupancy", "random", "raster", "render"),
+)
 _DONE = "complete"  # a file that says so
 _REST = 1.0  # seconds: what takes no longer is not to be held up by the loading
 _SINGLE = 4  # images

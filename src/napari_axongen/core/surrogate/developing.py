@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from .raster import MOST_SEGMENTS, Canvas
 from .render import Renderer
 from .scene import Scene
 
+_PAGE = 1 << 21  # bytes of a large page of memory
 _RENDERED = 1 << 20  # pixels that a CPU renders at once: many, for few and long operations
 _EXPOSED = 1 << 17  # pixels that it turns to grey values at once: few, to stay in the cache
 
@@ -28,14 +30,15 @@ class Pixels:
         uint8, or int32 where the greatest grey value is above 255.
     axon_labels, branch_labels
         int16; above 0 in the axon mask.
-    bouton_masks
-        bool.
+    axon_masks, bouton_masks
+        uint8, 0 and 255.
     """
 
     images: torch.Tensor
     clean_images: torch.Tensor
     axon_labels: torch.Tensor
     branch_labels: torch.Tensor
+    axon_masks: torch.Tensor
     bouton_masks: torch.Tensor
 
 
@@ -44,7 +47,7 @@ def develop(scene: Scene, microscope: Microscope) -> Pixels:
     p, device = microscope.parameters, microscope.device
     size = (*microscope.left.shape, p.height, p.width)
     grey = torch.uint8 if p.max_intensity <= 255 else torch.int32
-    kinds = (grey, grey, torch.int16, torch.int16, torch.bool)
+    kinds = (grey, grey, torch.int16, torch.int16, torch.uint8, torch.uint8)
     pixels = Pixels(*(_empty(size, kind, device) for kind in kinds))
     loops = compiling.kernels() if device.type == "cpu" else None
     if loops:
@@ -81,7 +84,8 @@ def _develop(scene: Scene, microscope: Microscope, pixels: Pixels) -> None:
         drawn = renderer.finished(frames)
         pixels.axon_labels[some].copy_(drawn.axon_labels)
         pixels.branch_labels[some].copy_(drawn.branch_labels)
-        pixels.bouton_masks[some].copy_(drawn.boutons)
+        pixels.axon_masks[some].copy_((drawn.axon_labels > 0).mul(255))
+        pixels.bouton_masks[some].copy_(drawn.boutons.mul(255))
         for i in range(0, some.stop - some.start, exposed):
             part = slice(i, i + exposed)
             into = slice(some.start + i, min(some.start + i + exposed, some.stop))
@@ -101,6 +105,14 @@ def _develop(scene: Scene, microscope: Microscope, pixels: Pixels) -> None:
 def _empty(size: tuple[int, ...], kind: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu":
         return torch.empty(size, dtype=kind, device=device)
-    # NumPy asks for large pages, which are there at once
+    # NumPy asks for large pages, which are there at once; what lies in none comes 4 kB by 4 kB,
+    # and that is half of a batch unless its arrays begin where a large page does
     width = torch.empty(0, dtype=kind).element_size()
-    return torch.from_numpy(np.empty((*size, width), np.uint8)).view(kind)[..., 0]
+    count = math.prod(size) * width
+    if count < _PAGE:
+        flat = np.empty(count, np.uint8)
+    else:
+        flat = np.empty(count + _PAGE, np.uint8)
+        start = -flat.ctypes.data % _PAGE
+        flat = flat[start : start + count]
+    return torch.from_numpy(flat.reshape(*size, width)).view(kind)[..., 0]

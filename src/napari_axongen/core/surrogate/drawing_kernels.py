@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numba as nb
 import numpy as np
 
 from .cells import EXTENT, LOBES
-from .kernels import HALF, ONE, bits_at, compiled, f32, gaussian, i32, records, stream, u32
-from .random import stream_numbers
-from .raster import FINE, FURTHEST, ID_BITS, LIGHT, NOTHING, SIGMAS, SPACING, WINDOWS
-from .render import PROFILE, TAIL
-
-_LIGHT, _FAR = f32(LIGHT), i32(FURTHEST << ID_BITS)
-_HALVES = np.array(WINDOWS, dtype=np.int32)
-_LARGEST = WINDOWS[-1]
-_TEXTURE, _SPECKLE = stream_numbers("texture"), stream_numbers("speckle")
-
-SEGMENT = np.dtype(
-    [
-        ("start_row", "f4"),
-        ("start_column", "f4"),
-        ("end_row", "f4"),
-        ("end_column", "f4"),
-        ("brightness", "f4"),
-        ("sigma", "f4"),
-        ("half_width", "f4"),
-        ("reach", "f4"),
-        ("axon", "i4"),
-        ("branch", "i4"),
-    ]
+from .kernels import (
+    HALF,
+    bits_at,
+    compiled,
+    f32,
+    gaussian,
+    gaussian_place,
+    i32,
+    records,
+    stream,
+    u32,
+    u64,
 )
-"""Of `raster.Segments`; ``reach`` is that of `raster.nearest` with half the length."""
+from .line_kernels import (
+    IN_MASK,
+    LARGEST,
+    SEGMENT,
+    add_lines,
+    add_texture,
+    draw_nearest,
+    find_nearest,
+    span,
+)
+from .random import stream_numbers
+from .raster import LIGHT
+from .render import TAIL
+
+_LIGHT = f32(LIGHT)
+_LANES = 32  # as `LANES`, where the turns are so short that fewer of them would be written out
+_TEXTURE, _SPECKLE = stream_numbers("texture"), stream_numbers("speckle")
 
 SPOT = np.dtype(
     [
@@ -66,144 +70,10 @@ BODY = np.dtype(
 """A cell, see `render.Looks`."""
 
 
-# ------------------------------------------------------------ axons
-
-
-@compiled
-def _half_window(reach: Any) -> Any:
-    """`raster.by_window`."""
-    for half in _HALVES:
-        if half >= reach:
-            return half
-    return _HALVES[-1]
-
-
-@compiled
-def _span(centre: Any, half: Any, side: Any) -> Any:
-    """First pixel of `Canvas.windows` within the image, and the one after the last, of an axis."""
-    middle = int(np.floor(centre + HALF))
-    first = max(middle - half, 0)
-    return first, max(min(middle + half + 1, side), first)
-
-
-@compiled
-def _length(s: Any) -> Any:
-    """`Segments.length`."""
-    down, right = s.end_row - s.start_row, s.end_column - s.start_column
-    return np.sqrt(down * down + right * right)
-
-
-@compiled
-def _nearest(segments: Any, keys: Any) -> None:
-    """`raster.nearest`, the keys of it."""
-    height, width = keys.shape
-    keys[:] = NOTHING
-    for number in range(len(segments)):
-        s = segments[number]
-        down, right = s.end_row - s.start_row, s.end_column - s.start_column
-        row, column = s.start_row + down / f32(2), s.start_column + right / f32(2)
-        half = _half_window(s.reach)
-        left, end = _span(column, half, width)
-        squared = max(down * down + right * right, f32(1e-12))
-        per_row, per_column = down / squared, right / squared
-        for y in range(*_span(row, half, height)):
-            from_row = (f32(y) - row) + down / f32(2)
-            begun = from_row * per_row
-            line = keys[y, left:end]
-            for i in range(len(line)):
-                from_column = (f32(left + i) - column) + right / f32(2)
-                place = min(max(begun + from_column * per_column, f32(0)), ONE)
-                away, off = from_row - place * down, from_column - place * right
-                distance = np.sqrt(away * away + off * off)
-                key = i32(i32(min(distance * f32(FINE), f32(FURTHEST))) << i32(ID_BITS)) + i32(
-                    number
-                )
-                line[i] = min(line[i], i32(key))
-
-
-@compiled
-def _draw_nearest(
-    segments: Any,
-    keys: Any,
-    low: Any,
-    high: Any,
-    texture: Any,
-    additive: Any,
-    tables: Any,
-    light: Any,
-    clean: Any,
-    axons: Any,
-    branches: Any,
-) -> None:
-    """`Renderer.draw_branches` and `Renderer._profile`."""
-    gaussians, normals = tables
-    height, width = keys.shape
-    unit = f32(LIGHT / math.sqrt(2 * math.pi))
-    for y in range(height):
-        for x in range(width):
-            key = keys[y, x]
-            if key >= _FAR:
-                continue
-            s = segments[key & ((1 << ID_BITS) - 1)]
-            distance = f32(key >> ID_BITS) / f32(FINE)
-            if distance < s.half_width:
-                axons[y, x], branches[y, x] = s.axon, s.branch
-            if additive or distance >= f32(PROFILE) * s.sigma:
-                continue
-            ratio = distance / s.sigma
-            shape = gaussian(ratio * ratio, gaussians) * unit / s.sigma
-            bits = bits_at(low, high, (y + 1) * (width + 2) + x + 1)
-            noise = normals[bits >> u32(16)] * texture
-            clean[y, x] = i32(shape * s.brightness)
-            light[y, x] = i32(shape * (s.brightness + noise))
-
-
-@compiled
-def _add_lines(segments: Any, light: Any, table: Any) -> None:
-    """`raster.add_lines`."""
-    height, width = light.shape
-    across = np.empty(2 * _LARGEST + 1, dtype=np.float32)
-    for number in range(len(segments)):
-        s = segments[number]
-        length = _length(s)
-        pieces = max(int(np.ceil(length / (f32(SPACING) * s.sigma))), 1)
-        weight = s.brightness * length / f32(pieces) * f32(LIGHT / (2 * math.pi))
-        weight = weight / (s.sigma * s.sigma)
-        half = _half_window(f32(SIGMAS) * s.sigma)
-        for piece in range(pieces):
-            place = (f32(piece) + HALF) / f32(pieces)
-            row = s.start_row + place * (s.end_row - s.start_row)
-            column = s.start_column + place * (s.end_column - s.start_column)
-            left, end = _span(column, half, width)
-            for i in range(end - left):
-                off = (f32(left + i) - column) / s.sigma
-                across[i] = gaussian(off * off, table)
-            for y in range(*_span(row, half, height)):
-                away = (f32(y) - row) / s.sigma
-                along = gaussian(away * away, table) * weight
-                line = light[y, left:end]
-                for i in range(len(line)):
-                    line[i] += i32(along * across[i])
-
-
-@compiled
-def _add_texture(light: Any, low: Any, high: Any, texture: Any, normals: Any) -> None:
-    """`Renderer._texture`."""
-    height, width = light.shape
-    for y in range(height):
-        for x in range(width):
-            if light[y, x] > 0:
-                bits = bits_at(low, high, (y + 1) * (width + 2) + x + 1)
-                light[y, x] = i32(f32(light[y, x]) * (ONE + normals[bits >> u32(16)] * texture))
-
-
-# ------------------------------------------------------------ boutons and cells
-
-
 @compiled
 def _place(row: Any, column: Any) -> Any:
     """`raster.window_places`."""
-    return (row + _LARGEST) * (2 * _LARGEST + 1) + column + _LARGEST
+    return (row + LARGEST) * (2 * LARGEST + 1) + column + LARGEST
 
 
 @compiled
@@ -234,10 +104,10 @@ def _draw_boutons(
         s = spots[number]
         low, high = stream(s.key, _SPECKLE)
         shown, noisy = s.peak * _LIGHT, bouton_noise / s.wide
-        half = min(int(np.ceil(s.reach)), _LARGEST)
+        half = min(int(np.ceil(s.reach)), LARGEST)
         middle, centre = int(np.floor(s.row + HALF)), int(np.floor(s.column + HALF))
-        left, end = _span(s.column, half, width)
-        for y in range(*_span(s.row, half, height)):
+        left, end = span(s.column, half, width)
+        for y in range(*span(s.row, half, height)):
             row = f32(y) - s.row
             for x in range(left, end):
                 column = f32(x) - s.column
@@ -246,7 +116,7 @@ def _draw_boutons(
                 ratio = forth / s.elongation
                 inside = ratio * ratio + off * off < s.radius * s.radius
                 if inside:
-                    mask[y, x] = True
+                    mask[y, x] = IN_MASK
                 ratio, off = forth / s.long, off / s.wide
                 squared = ratio * ratio + off * off
                 if not (squared < f32(TAIL**2) if true_width else inside):
@@ -265,35 +135,46 @@ def _draw_cells(
     """`Renderer.draw_cells`."""
     gaussians, normals = tables
     height, width = light.shape
-    nearest = np.empty(2 * _LARGEST + 1, dtype=np.float32)
+    room = 2 * LARGEST + 1 + _LANES
+    nearest, distances = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.float32)
+    upper, plain = np.empty(room, dtype=np.uint32), np.empty(room, dtype=np.int32)
     for number in range(len(bodies)):
         s = bodies[number]
         low, high = stream(s.key, _SPECKLE)
         shown = s.brightness * _LIGHT
         rim, rounded = f32(EXTENT) * s.radius, s.radius / f32(6)
         rim, rounded = rim * rim, rounded * rounded
+        radius, sigma, dark = s.radius, s.sigma, s.dark
         row, column = s.lobes[0, 0], s.lobes[0, 1]
-        half = min(int(np.ceil(s.reach)), _LARGEST)
+        half = min(int(np.ceil(s.reach)), LARGEST)
         middle, centre = int(np.floor(row + HALF)), int(np.floor(column + HALF))
-        left, end = _span(column, half, width)
-        for y in range(*_span(row, half, height)):
-            nearest[: end - left] = np.inf
-            for lobe in range(LOBES):
-                away = (f32(y) - row) - (s.lobes[lobe, 0] - row)
-                for i in range(end - left):
-                    off = (f32(left + i) - column) - (s.lobes[lobe, 1] - column)
-                    nearest[i] = min(nearest[i], away * away + off * off)
+        left, end = span(column, half, width)
+        for y in range(*span(row, half, height)):
+            first = u32(_place(y - middle, left - centre))
+            # first what needs neither a table nor a decision, many pixels at once
+            for begin in range(u64(0), u64(end - left), u64(_LANES)):
+                for i in range(u64(_LANES)):
+                    nearest[begin + i] = np.inf
+                for lobe in range(LOBES):
+                    away = (f32(y) - row) - (s.lobes[lobe, 0] - row)
+                    aside = s.lobes[lobe, 1] - column
+                    for i in range(u64(_LANES)):
+                        off = (f32(i32(left + begin + i)) - column) - aside
+                        nearest[begin + i] = min(nearest[begin + i], away * away + off * off)
+                for i in range(u64(_LANES)):
+                    distance = np.sqrt(nearest[begin + i] + rounded)
+                    ratio = distance / sigma
+                    plain[begin + i] = gaussian_place(ratio * ratio)
+                    bits = bits_at(low, high, first + u32(begin + i))
+                    upper[begin + i] = bits >> u32(16)
+                    is_dark = f32(i32(bits & u32(0xFFFF))) * f32(2.0**-16) < dark
+                    distances[begin + i] = radius if is_dark else distance
             for i in range(end - left):
                 if nearest[i] >= rim:
                     continue
                 x = left + i
-                distance = np.sqrt(nearest[i] + rounded)
-                ratio = distance / s.sigma
-                _merge(clean, y, x, gaussian(ratio * ratio, gaussians) * shown, additive)
-                bits = bits_at(low, high, _place(y - middle, x - centre))
-                dark = f32(bits & u32(0xFFFF)) * f32(2.0**-16) < s.dark
-                noise = normals[bits >> u32(16)] * cell_noise
-                ratio = ((s.radius if dark else distance) + noise) / s.sigma
+                _merge(clean, y, x, gaussians[plain[i]] * shown, additive)
+                ratio = (distances[i] + normals[upper[i]] * cell_noise) / sigma
                 _merge(light, y, x, gaussian(ratio * ratio, gaussians) * shown, additive)
 
 
@@ -314,11 +195,13 @@ def draw(
     gaussians: Any,
     normals: Any,
     nearest: Any,
+    touched: Any,
     light: Any,
     clean: Any,
     axons: Any,
     branches: Any,
-    mask: Any,
+    axon_masks: Any,
+    bouton_masks: Any,
 ) -> None:
     """All frames of one image, as `Renderer` draws them.
 
@@ -332,20 +215,22 @@ def draw(
         uint64 (T,); float32 (3,) of axons, boutons and cells.
     gaussians, normals
         The tables.
-    nearest
-        int32 (H, W): space to work in.
-    light, clean, axons, branches, mask
-        int32, int32, int16, int16 and bool (T, H, W), to be filled.
+    nearest, touched
+        Space to work in, see `find_nearest`.
+    light, clean, axons, branches, axon_masks, bouton_masks
+        int32, int32, int16, int16, uint8 and uint8 (T, H, W), to be filled.
     """
     tables = (gaussians, normals)
     for t in range(len(light)):
         lines = segments[ends[0, t] : ends[0, t + 1]]
-        light[t], clean[t], axons[t], branches[t], mask[t] = 0, 0, 0, 0, False
+        light[t], clean[t], axons[t], branches[t] = 0, 0, 0, 0
+        axon_masks[t], bouton_masks[t] = 0, 0
         low, high = stream(keys[t], _TEXTURE)
-        _nearest(lines, nearest)
-        _draw_nearest(
+        find_nearest(lines, additive, nearest, touched)
+        draw_nearest(
             lines,
             nearest,
+            touched,
             low,
             high,
             noises[0],
@@ -355,25 +240,26 @@ def draw(
             clean[t],
             axons[t],
             branches[t],
+            axon_masks[t],
         )
         if additive:
-            _add_lines(lines, clean[t], gaussians)
+            add_lines(lines, clean[t], gaussians)
             light[t] = clean[t]
             if noises[0] > 0:
-                _add_texture(light[t], low, high, noises[0], normals)
+                add_texture(light[t], low, high, noises[0], normals)
         feet = stalks[ends[1, t] : ends[1, t + 1]]
-        _add_lines(feet, clean[t], gaussians)
-        _add_lines(feet, light[t], gaussians)
+        add_lines(feet, clean[t], gaussians)
+        add_lines(feet, light[t], gaussians)
         of_frame = spots[ends[2, t] : ends[2, t + 1]]
         _draw_boutons(
-            of_frame, noises[1], additive, true_width, tables, light[t], clean[t], mask[t]
+            of_frame, noises[1], additive, true_width, tables, light[t], clean[t], bouton_masks[t]
         )
         of_frame_ = bodies[ends[3, t] : ends[3, t + 1]]
         _draw_cells(of_frame_, noises[2], additive, tables, light[t], clean[t])
 
 
 _plane, _planes = nb.int32[:, ::1], nb.int32[:, :, ::1]
-_labels, _masks = nb.int16[:, :, ::1], nb.boolean[:, :, ::1]
+_labels, _masks = nb.int16[:, :, ::1], nb.uint8[:, :, ::1]
 _table = nb.float32[::1]
 SIGNATURES = {
     draw: [
@@ -387,10 +273,12 @@ SIGNATURES = {
             _table,
             _table,
             _plane,
+            nb.boolean[:, ::1],
             _planes,
             _planes,
             _labels,
             _labels,
+            _masks,
             _masks,
         )
     ]

@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 
 from .acquisition import COLUMNS, FEW, GRAINS, HALVED, ROUNDED, ROWS
-from .kernels import HALF, ONE, bits_at, compiled, f32, i32, records, stream, u32
+from .kernels import HALF, ONE, bits_at, compiled, f32, i32, records, stream, u32, u64
 from .random import stream_numbers
 
 VIEW = np.dtype(
@@ -57,9 +57,10 @@ def _normals(key: Any, numbers: Any, first: Any, table: Any, bits: Any, out: Any
 
 
 @compiled
-def _draw_grains(key: Any, across: Any, table: Any, bits: Any, out: Any) -> None:
-    """The grains of `acquisition._background`, so many across, and 0 beyond these."""
-    for k in range(len(out)):
+def _draw_grains(key: Any, size: Any, table: Any, bits: Any, out: Any) -> None:
+    """The grains of `acquisition._background`, so many rows and columns; what is more stays 0."""
+    down, across = size
+    for k in range(down):
         line = out[k, :across]
         _normals(key, _BACKGROUND, k * across, table, bits, line)
         for i in range(across):
@@ -67,35 +68,84 @@ def _draw_grains(key: Any, across: Any, table: Any, bits: Any, out: Any) -> None
 
 
 @compiled
-def _add_four(weights: Any, k: Any, rows: Any, begin: Any, end: Any, out: Any) -> None:
-    """Add four weighted rows at once, which takes hardly longer than one."""
-    a, b, c, d = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-    for i in range(np.uint64(begin), np.uint64(end)):  # no index counts from the end
-        out[i] += (a * rows[k, i] + b * rows[k + 1, i]) + (c * rows[k + 2, i] + d * rows[k + 3, i])
+def _smooth_down(grains: Any, y: Any, taps: Any, first: Any, smooth: Any) -> None:
+    """The first product of `acquisition._background`, of a row: four weights at once."""
+    pitch, smooth[:] = taps.shape[1], 0
+    r, q = y % pitch, u64(y // pitch + first)
+    for k in range(0, len(taps), 4):
+        a, b, c, d = taps[k, r], taps[k + 1, r], taps[k + 2, r], taps[k + 3, r]
+        e, f, g = q + u64(1), q + u64(2), q + u64(3)
+        for i in range(u64(len(smooth))):
+            smooth[i] += (a * grains[q, i] + b * grains[e, i]) + (
+                c * grains[f, i] + d * grains[g, i]
+            )
+        q += u64(4)
+    for i in range(u64(len(smooth))):
+        smooth[i] = np.rint(smooth[i] * f32(1 / HALVED))
+
+
+@compiled
+def _smooth_near(smooth: Any, taps: Any, first: Any, phases: Any, made: Any) -> None:
+    """The second, where grains are near: many pixels of the same weights at once, then in order."""
+    pitch, number = u64(phases.shape[0]), u64(phases.shape[1])
+    phases[:] = 0
+    for r in range(pitch):
+        q = u64(first)
+        for k in range(0, len(taps), 4):
+            a, b, c, d = taps[k, r], taps[k + 1, r], taps[k + 2, r], taps[k + 3, r]
+            e, f, g = q + u64(1), q + u64(2), q + u64(3)
+            for i in range(number):
+                phases[r, i] += (a * smooth[q + i] + b * smooth[e + i]) + (
+                    c * smooth[f + i] + d * smooth[g + i]
+                )
+            q += u64(4)
+        for i in range(number):
+            made[r + i * pitch] = phases[r, i]
+
+
+@compiled
+def _smooth_far(smooth: Any, taps: Any, first: Any, made: Any) -> None:
+    """The second, where grains are far apart: all pixels from one to the next at once."""
+    pitch, made[:] = u64(taps.shape[1]), 0
+    for begin in range(u64(0), u64(len(made)), pitch):
+        q = begin // pitch + u64(first)
+        for k in range(u64(0), u64(len(taps)), u64(4)):
+            a, b, c, d = (
+                smooth[q + k],
+                smooth[q + k + u64(1)],
+                smooth[q + k + u64(2)],
+                smooth[q + k + u64(3)],
+            )
+            e, f, g = k + u64(1), k + u64(2), k + u64(3)
+            for i in range(pitch):
+                made[begin + i] += (a * taps[k, i] + b * taps[e, i]) + (
+                    c * taps[f, i] + d * taps[g, i]
+                )
 
 
 @compiled
 def _add_background(
     grains: Any,
-    weights: Any,
-    across: Any,
-    reach: Any,
+    y: Any,
+    taps: Any,
+    first: Any,
     unit: Any,
     uneven: Any,
     smooth: Any,
+    phases: Any,
     made: Any,
     noisy: Any,
 ) -> None:
-    """`acquisition._background` of a row, added; all sums are exact, whatever their order."""
-    smooth[:] = 0
-    for k in range(0, len(weights), 4):
-        if weights[k] != 0 or weights[k + 1] != 0 or weights[k + 2] != 0 or weights[k + 3] != 0:
-            _add_four(weights, k, grains, 0, len(smooth), smooth)
-    for q in range(len(smooth)):
-        smooth[q] = np.rint(smooth[q] * f32(1 / HALVED))
-    made[:] = 0
-    for q in range(0, len(smooth), 4):
-        _add_four(smooth, q, across, reach[0, q // 4], reach[1, q // 4], made)
+    """`acquisition._background` of a row, added; all sums are exact, whatever their order.
+
+    Pixels as far from the grain before them have the same weights, so that no others are needed
+    than those of the pixels from one grain to the next.
+    """
+    _smooth_down(grains, y, taps, first, smooth)
+    if phases.shape[0] < phases.shape[1]:
+        _smooth_near(smooth, taps, first, phases, made)
+    else:
+        _smooth_far(smooth, taps, first, made)
     for x in range(len(noisy)):
         noisy[x] += made[x] * unit * uneven
 
@@ -150,9 +200,8 @@ def expose(
     left: Any,
     haze: Any,
     shade: Any,
-    down: Any,
-    across: Any,
-    reach: Any,
+    taps: Any,
+    first: Any,
     coarse: Any,
     normals: Any,
     counts: Any,
@@ -172,16 +221,14 @@ def expose(
     haze, shade
         float32 (H + W,) each: profiles of the haze, and parts of the squared radius, of the rows
         and then of the columns.
-    down, across
-        float32 (H, c) and (d, W): weights of `acquisition.Smoother`; c and d are multiples of 4.
-    reach
-        int64 (2, d / 4): of four rows of ``across`` each the first that is not 0 and the end.
-    coarse
-        Rows of ``across`` without those that only fill up.
+    taps, first, coarse
+        float32 (4 n, P): weights of so many grains in a row or column, for each of the pixels from
+        one grain to the next; number of the first of these grains; rows and columns of grains.
     normals, counts
         The tables.
     noisy, plain
-        float32 (T, H, W), to be filled: with noise and without.
+        float32 (T, H, W), to be filled: with noise and without. They may be the memory of the
+        light, which is not read again: less of it stays longer in the cache.
 
     Returns
     -------
@@ -198,11 +245,23 @@ def expose(
                     brightest_light = max(brightest_light, light[t, y, x])
         scale = ONE / f32(brightest_light) * f32(255)
     uneven = view.background_variation
-    grains = np.zeros((down.shape[1], len(across)), dtype=np.float32)
-    bits = np.empty(max(len(across), width, height) + 2, dtype=np.uint32)
-    smooth, shifts = np.empty(len(across), dtype=np.float32), np.empty(height, dtype=np.float32)
+    pitch = taps.shape[1]
+    down, across = (height + pitch - 1) // pitch, (width + pitch - 1) // pitch
+    reach = first + len(taps)
+    columns = (max(coarse[1], across + reach) + 15) // 16 * 16  # whole vectors
+    grains = np.zeros((max(coarse[0], down + reach), columns), dtype=np.float32)
+    smooth, phases = (
+        np.empty(columns, dtype=np.float32),
+        np.empty((pitch, across), dtype=np.float32),
+    )
+    bits = np.empty(max(coarse[1], width, height) + 2, dtype=np.uint32)
+    shifts = np.empty(height, dtype=np.float32)
+    # arrays of their own: of parts of one, numba's loops do not take many values at once
+    line, bare = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.float32)
     buffer = np.empty(width, dtype=np.float32)
-    brightest = f32(0)
+    made = np.empty(pitch * across, dtype=np.float32)  # beyond the width it is not looked at
+    # the brightest of each column: that of a row is a chain, which is not taken many at a time
+    brightest = np.zeros(width, dtype=np.float32)
     for t in range(frames):
         seen = scale * left[t]
         if view.line_jitter != 0:
@@ -210,7 +269,6 @@ def expose(
         if uneven != 0:
             _draw_grains(keys[t], coarse, normals, bits, grains)
         for y in range(height):
-            line, bare = noisy[t, y], plain[t, y]
             for x in range(width):
                 line[x], bare[x] = f32(light[t, y, x]) * seen, f32(clean[t, y, x]) * seen
             if view.haze != 0:
@@ -228,7 +286,7 @@ def expose(
                 _jitter(line, shifts[y] * view.line_jitter, buffer)
             if uneven != 0:
                 _add_background(
-                    grains, down[y], across, reach, view.unit, uneven, smooth, buffer, line
+                    grains, y, taps, first, view.unit, uneven, smooth, phases, made, line
                 )
             if view.gain > 0:
                 _photons(line, view.gain, keys[t], y * width, counts, normals, bits)
@@ -240,9 +298,11 @@ def expose(
                 _add(line, bare, view.offset)
             if view.normalise:
                 for x in range(width):
-                    brightest = max(brightest, line[x])
+                    brightest[x] = max(brightest[x], line[x])
+            for x in range(width):
+                noisy[t, y, x], plain[t, y, x] = line[x], bare[x]
     if view.normalise:
-        return ONE / max(brightest, f32(1e-6)) * view.top, f32(ROUNDED)
+        return ONE / max(brightest.max(), f32(1e-6)) * view.top, f32(ROUNDED)
     return ONE, HALF
 
 
@@ -271,9 +331,8 @@ SIGNATURES = {
             _list,
             _list,
             nb.float32[:, ::1],
-            nb.float32[:, ::1],
-            nb.int64[:, ::1],
             nb.int64,
+            nb.types.UniTuple(nb.int64, 2),
             _list,
             nb.uint8[::1],
             _values,

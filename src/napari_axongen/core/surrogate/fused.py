@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import drawing_kernels, exposure_kernels
+from . import drawing_kernels, exposure_kernels, line_kernels
 from .acquisition import GRAINS, HALVED, Microscope, poisson_table, smoother, squared_radius
 from .compiling import Kernels
+from .kernels import LANES
 from .pixels import normal_table
-from .raster import LIGHT, Bodies, Segments, Spots, check_number, gaussian_table
-from .render import bouton_looks, branch_reach, cell_looks
+from .raster import LIGHT, Bodies, Listed, Segments, Spots, check_number, gaussian_table
+from .render import bouton_looks, cell_looks
 from .scene import Scene
 
 if TYPE_CHECKING:
     from .developing import Pixels
 
+Objects = TypeVar("Objects", bound=Listed)
+
 _PARTS = 4  # of a batch for each thread: they do not all take as long
 _AT_ONCE = 1 << 24  # pixels that all threads together work on
-_VECTOR = 32  # pixels that a core takes at a time; what is left over it takes one by one
+_SERIAL = 1 << 11  # logarithms and roots that torch takes on one thread
 _CPU = torch.device("cpu")
 
 
@@ -58,8 +62,8 @@ class Film:
         self.ends = np.stack([np.searchsorted(one.frame.numpy(), border) for one in lists])
         check_number(int(np.diff(self.ends[0, ::frames]).max(initial=0)))
         self.objects = (
-            _segments(scene.branches, self.optics[0]),
-            _segments(scene.stalks, True),
+            _segments(scene.branches),
+            _segments(scene.stalks),
             _spots(scene.spots, self.optics[1]),
             _bodies(scene.bodies),
         )
@@ -70,9 +74,9 @@ class Film:
         self.left = microscope.left.astype(np.float32)
         sides = list(enumerate((height, width)))
         whole = slice(0, images)
-        haze = [microscope.haze_profiles(whole, side, axis) for axis, side in sides]
-        self.haze = torch.cat(haze, dim=1).numpy()
-        self.shade = torch.cat([squared_radius(side, _CPU) for _, side in sides]).numpy()
+        haze = [microscope.haze_profiles(whole, side, axis).numpy() for axis, side in sides]
+        self.haze = np.concatenate(haze, axis=1)
+        self.shade = np.concatenate([squared_radius(side, _CPU).numpy() for _, side in sides])
         self.gaussians, self.normals, self.counts = (
             table(_CPU).numpy() for table in (gaussian_table, normal_table, poisson_table)
         )
@@ -95,11 +99,12 @@ class Film:
         """Some images, one after the other in the same memory."""
         frames, height, width = self.size[1:]
         light, clean = np.empty((2, frames, height, width), dtype=np.int32)
-        noisy, plain = np.empty((2, frames, height, width), dtype=np.float32)
-        nearest = np.empty((height, width), dtype=np.int32)
+        noisy, plain = light.view(np.float32), clean.view(np.float32)
+        nearest = np.empty((height, width + LANES), dtype=np.int32)
+        touched = np.empty((height, width // LANES + 1), dtype=bool)
         top, negative = float(self.parameters.max_intensity), self.parameters.negative
         for i in part:
-            images, clean_images, axons, branches, masks = (made[i] for made in self.pixels)
+            images, clean_images, *truth = (made[i] for made in self.pixels)
             self.loops.draw(
                 *self.objects,
                 self.ends[:, i * frames : (i + 1) * frames + 1],
@@ -109,11 +114,10 @@ class Film:
                 self.gaussians,
                 self.normals,
                 nearest,
+                touched,
                 light,
                 clean,
-                axons,
-                branches,
-                masks,
+                *truth,
             )
             factor, more = self.loops.expose(
                 light,
@@ -134,9 +138,9 @@ class Film:
                 self.loops.digitise(values, factor, more, top, negative, out)
 
 
-def _segments(lines: Segments, additive: bool) -> NDArray[Any]:
+def _segments(lines: Segments) -> NDArray[Any]:
     return _records(
-        drawing_kernels.SEGMENT,
+        line_kernels.SEGMENT,
         len(lines),
         start_row=lines.start[:, 0],
         start_column=lines.start[:, 1],
@@ -145,14 +149,13 @@ def _segments(lines: Segments, additive: bool) -> NDArray[Any]:
         brightness=lines.brightness,
         sigma=lines.sigma,
         half_width=lines.half_width,
-        reach=branch_reach(lines, additive) + lines.length() / 2,
         axon=lines.axon,
         branch=lines.branch,
     )
 
 
 def _spots(spots: Spots, true_width: bool) -> NDArray[Any]:
-    wide, long, peak, reach = bouton_looks(spots, true_width)
+    wide, long, peak, reach = _looks(lambda some: bouton_looks(some, true_width), spots)
     return _records(
         drawing_kernels.SPOT,
         len(spots),
@@ -171,7 +174,7 @@ def _spots(spots: Spots, true_width: bool) -> NDArray[Any]:
 
 
 def _bodies(bodies: Bodies) -> NDArray[Any]:
-    sigma, reach = cell_looks(bodies)
+    sigma, reach = _looks(cell_looks, bodies)
     return _records(
         drawing_kernels.BODY,
         len(bodies),
@@ -183,6 +186,20 @@ def _bodies(bodies: Bodies) -> NDArray[Any]:
         dark=bodies.dark,
         reach=reach,
     )
+
+
+def _looks(
+    look: Callable[[Objects], tuple[torch.Tensor, ...]], objects: Objects
+) -> list[torch.Tensor]:
+    """What a function says of the objects, some at a time.
+
+    Of many at once torch would share the work among threads of its own. Those wait busily for more
+    of it, for longer than all this takes, on the cores that the loops are about to run on.
+    """
+    begins = range(0, max(len(objects), 1), _SERIAL)
+    parts = [look(objects.select(slice(begin, begin + _SERIAL))) for begin in begins]
+    columns = ([part.numpy() for part in column] for column in zip(*parts, strict=True))
+    return [torch.from_numpy(np.concatenate(column)) for column in columns]
 
 
 def _records(kind: np.dtype[Any], size: int, **columns: torch.Tensor) -> NDArray[Any]:
@@ -209,13 +226,15 @@ def _views(
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(height: int, width: int, sigma: float) -> tuple[NDArray[Any], NDArray[Any], Any, int]:
-    """Weights of the background for `exposure_kernels.expose`."""
-    both = [smoother(side, sigma, _CPU).weights.numpy() for side in (height, width)]
-    coarse = both[1].shape[1]
-    # whole fours of weights, and of these whole vectors: what is more is 0
-    down, across = (np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4))) for weights in both)
-    there = across.reshape(width, -1, 4).max(axis=2).T > 0
-    first, after = there.argmax(1), width - there[:, ::-1].argmax(1)
-    after = np.minimum(first + -(-(after - first) // _VECTOR) * _VECTOR, width)
-    return down, np.ascontiguousarray(across.T), np.stack((first, after)), coarse
+def _taps(
+    height: int, width: int, sigma: float
+) -> tuple[NDArray[np.float32], int, tuple[int, int]]:
+    """Weights of the background for `exposure_kernels.expose`, their first, and the grid's size."""
+    down, across = (smoother(side, sigma, _CPU) for side in (height, width))
+    longest = max(down, across, key=lambda one: len(one.weights))
+    weights = longest.weights[: longest.pitch].numpy()
+    there = np.flatnonzero(weights.any(axis=0))
+    first, number = int(there[0]), int(there[-1] - there[0] + 1)
+    taps = np.zeros((-(-number // 4) * 4, longest.pitch), dtype=np.float32)
+    taps[:number, : len(weights)] = weights[:, first : first + number].T
+    return taps, first, (down.weights.shape[1], across.weights.shape[1])

@@ -198,13 +198,12 @@ def _to_surrogates(
     def array(values: torch.Tensor) -> NDArray[Any]:
         return (values if series else values[:, 0]).cpu().numpy()
 
-    axon_labels = array(batch.axon_labels)
     return Surrogates(
         images=array(batch.images).astype(kind, copy=False),
         clean_images=array(batch.clean_images).astype(kind, copy=False),
-        axon_masks=(axon_labels > 0).view(np.uint8) * np.uint8(255),
-        bouton_masks=array(batch.bouton_masks).view(np.uint8) * np.uint8(255),
-        axon_labels=axon_labels,
+        axon_masks=array(batch.axon_masks),
+        bouton_masks=array(batch.bouton_masks),
+        axon_labels=array(batch.axon_labels),
         branch_labels=array(batch.branch_labels),
         centrelines=_centrelines(batch.axons, indices),
         boutons=_boutons(batch, indices),
@@ -224,15 +223,18 @@ def _labels(axons: Axons) -> tuple[Ints, Ints]:
 
 
 def _centrelines(axons: Axons, indices: range) -> list[Centreline]:
-    axon_label, branch_label = _labels(axons)
+    axon_label, branch_label = (labels.tolist() for labels in _labels(axons))
+    count, parent = axons.count.tolist(), axons.parent.tolist()
+    points, brightness = axons.points.astype(np.float32), axons.brightness.astype(np.float32)
     return [
         Centreline(
             image=indices[b],
-            axon=int(axon_label[b, a]),
-            branch=int(branch_label[b, a, j]),
-            parent=int(branch_label[b, a, axons.parent[b, a, j]]) if j else 0,
-            points=axons.points[b, a, j, : axons.count[b, a, j]].astype(np.float32),
-            brightness=axons.brightness[b, a, j, : axons.count[b, a, j]].astype(np.float32),
+            axon=axon_label[b][a],
+            branch=branch_label[b][a][j],
+            parent=branch_label[b][a][parent[b][a][j]] if j else 0,
+            # copies, so that who keeps a line does not keep those of all images
+            points=points[b, a, j, : count[b][a][j]].copy(),
+            brightness=brightness[b, a, j, : count[b][a][j]].copy(),
         )
         for b, a, j in np.argwhere(axons.count > 0).tolist()
     ]
@@ -339,8 +341,8 @@ class SurrogateStream(IterableDataset[dict[str, torch.Tensor]]):
             values = {
                 "images": made.images.float() / self.parameters.max_intensity,
                 "clean_images": made.clean_images.float() / self.parameters.max_intensity,
-                "axon_masks": made.axon_labels > 0,
-                "bouton_masks": made.bouton_masks,
+                "axon_masks": made.axon_masks > 0,
+                "bouton_masks": made.bouton_masks > 0,
             }
             yield values if self.series else {k: value[:, 0] for k, value in values.items()}
             number += workers

@@ -182,17 +182,29 @@ def keep_apart(centre: Any, distance: Any, kept: Any) -> None:
 
 
 @compiled
-def _clear(place: Any, reach: Any, point: Any) -> Any:
+def _near(place: Any, reach: Any, point: Any) -> Any:
     down, right = place[0] - point[0], place[1] - point[1]
     squared = down * down + right * right
-    return squared > (reach + 1) * (reach + 1) or np.sqrt(squared) > reach
+    return squared <= (reach + 1) * (reach + 1) and np.sqrt(squared) <= reach
+
+
+@compiled
+def _is_free(place: Any, reach: Any, points: Any, count: Any, boutons: Any, there: Any) -> Any:
+    for s in range(len(count)):
+        for p in range(count[s]):
+            if _near(place, reach, points[s, p]):
+                return False
+    for m in range(len(there)):  # noqa: SIM110, as numba has no all() of a generator
+        if there[m] and _near(place, reach, boutons[m]):
+            return False
+    return True
 
 
 @compiled
 def find_room(
     places: Any, reach: Any, points: Any, count: Any, boutons: Any, there: Any, free: Any
 ) -> None:
-    """`cells._find_room`.
+    """`cells._find_room`, but no farther than to the first place that is free.
 
     Parameters
     ----------
@@ -203,20 +215,18 @@ def find_room(
     boutons, there
         (B, M, 2), (B, M).
     free
-        bool (B, N, C), to be filled: whether all of them are farther away.
+        bool (B, N, C), to be filled: the first place that all of them are farther away from.
     """
     images, number, candidates = free.shape
     for b in range(images):
         for n in range(number):
+            free[b, n] = False
             for c in range(candidates):
-                place, clear = places[b, n, c], True
-                for s in range(count.shape[1]):
-                    for p in range(count[b, s]):
-                        clear = clear and _clear(place, reach[b, n], points[b, s, p])
-                for m in range(there.shape[1]):
-                    if there[b, m]:
-                        clear = clear and _clear(place, reach[b, n], boutons[b, m])
-                free[b, n, c] = clear
+                if _is_free(
+                    places[b, n, c], reach[b, n], points[b], count[b], boutons[b], there[b]
+                ):
+                    free[b, n, c] = True
+                    break
 
 
 _numbers, _integers = nb.float64[:], nb.int64[:]

@@ -1,9 +1,9 @@
 """What the loops that numba compiles for the CPU have in common.
 
-Each function of `drawing_kernels`, `exposure_kernels` and `growth_kernels` names the one of the
-torch path that it equals to the bit: the same operations in the same order on float32 and int32,
-and the same tables. They see one image at a time, hold no lock and change only what they are given:
-images are made on as many threads as there are cores.
+Each function of `line_kernels`, `drawing_kernels`, `exposure_kernels` and `growth_kernels` names
+the one of the torch path that it equals to the bit: the same operations in the same order on
+float32 and int32, and the same tables. They see one image at a time, hold no lock and change only
+what they are given: images are made on as many threads as there are cores.
 
 `fused` prepares what they are given, and `compiling` has them compiled.
 """
@@ -20,8 +20,10 @@ from .raster import GAUSSIAN
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-f32, i32, u32 = np.float32, np.int32, np.uint32
+f32, i32, u32, u64 = np.float32, np.int32, np.uint32, np.uint64
 ONE, HALF = f32(1), f32(0.5)
+LANES = 16
+"""Turns of an inner loop that a core takes at once; those left over of others, it takes singly."""
 
 
 def compiled(function: Function) -> Function:
@@ -61,6 +63,12 @@ def bits_at(low: Any, high: Any, counter: Any) -> Any:
 
 
 @compiled
+def gaussian_place(ratio: Any) -> Any:
+    """Where `gaussian` looks."""
+    return i32(min(ratio * f32(GAUSSIAN / 25), f32(GAUSSIAN)))
+
+
+@compiled
 def gaussian(ratio: Any, table: Any) -> Any:
     """`raster.gaussian`."""
-    return table[i32(min(ratio * f32(GAUSSIAN / 25), f32(GAUSSIAN)))]
+    return table[gaussian_place(ratio)]

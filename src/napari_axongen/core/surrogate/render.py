@@ -82,7 +82,7 @@ def cell_looks(bodies: Bodies) -> tuple[torch.Tensor, torch.Tensor]:
     rim = (_RIM * bodies.brightness).clamp(min=1e-3)
     sigma = bodies.radius / (-2 * rim.clamp(max=_LEAST_FALL).log()).sqrt()
     offsets = bodies.centres - bodies.centres[:, :1]
-    return sigma, (offsets * offsets).sum(-1).sqrt().amax(1) + EXTENT * bodies.radius + 1
+    return sigma, (offsets * offsets).sum(-1).amax(1).sqrt() + EXTENT * bodies.radius + 1
 
 
 class Renderer:

@@ -69,29 +69,34 @@ class Composer:
 
     def branches(self, axons: Axons) -> Segments:
         """The steps of all branches, with labels from 1 in each image."""
-        place = np.arange(axons.points.shape[3] - 1)
-        image, a, j, p = np.nonzero(place + 1 < axons.count[..., None])
-        frame, image, a, j, p = self._in_frames(image, a, j, p)
-        start = self._move(frame, axons.points[image, a, j, p])
-        end = self._move(frame, axons.points[image, a, j, p + 1])
+        steps = np.maximum(axons.count.ravel() - 1, 0)
+        slot = np.arange(len(steps)).repeat(steps)
+        place = np.arange(len(slot)) + (
+            axons.points.shape[3] * np.arange(len(steps)) - steps.cumsum() + steps
+        ).repeat(steps)
+        frame, _, slot, place = self._in_frames(
+            slot // math.prod(axons.count.shape[1:]), slot, place
+        )
+        points = axons.points.reshape(-1, 2)
+        start, end = self._move(frame, points[place]), self._move(frame, points[place + 1])
         if self.frames > 1:
             near = self._near(start)
-            frame, image, a, j, p = (value[near] for value in (frame, image, a, j, p))
+            frame, slot, place = (value[near] for value in (frame, slot, place))
             start, end = start[near], end[near]
-        sigma, half_width = self._widths(axons)
-        sharp, blur = sigma[image, a, j], axons.blur[image, a, j, p]
+        sigma, half_width = (width.ravel()[slot] for width in self._widths(axons))
+        blur, brightness = axons.blur.ravel()[place], axons.brightness.ravel()
         exists = axons.count > 0
-        branch = exists.reshape(len(exists), -1).cumsum(1).reshape(exists.shape)
-        ends = axons.brightness[image, a, j, p] + axons.brightness[image, a, j, p + 1]
+        branch = exists.reshape(len(exists), -1).cumsum(1, dtype=np.int32).ravel()
+        axon = exists.any(-1).cumsum(1, dtype=np.int32).ravel()
         return Segments(
             torch.from_numpy(frame),
             _tensor(start),
             _tensor(end),
-            _tensor(ends / 2),
-            _tensor(np.sqrt(sharp * sharp + blur * blur)),
-            _tensor(np.where(blur < _IN_FOCUS * sharp, half_width[image, a, j], 0)),
-            torch.from_numpy(exists.any(-1).cumsum(1)[image, a].astype(np.int32)),
-            torch.from_numpy(branch[image, a, j].astype(np.int32)),
+            _tensor((brightness[place] + brightness[place + 1]) / 2),
+            _tensor(np.sqrt(sigma * sigma + blur * blur)),
+            _tensor(np.where(blur < _IN_FOCUS * sigma, half_width, 0)),
+            torch.from_numpy(axon[slot // exists.shape[2]]),
+            torch.from_numpy(branch[slot]),
         )
 
     def _widths(self, axons: Axons) -> tuple[Floats, Floats]:
