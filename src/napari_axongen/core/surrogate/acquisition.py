@@ -16,6 +16,7 @@ import torch
 from scipy.stats import poisson
 
 from .distributions import Number
+from .exact import root_
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .random import Draws, Floats
@@ -264,7 +265,7 @@ def photons(mean: torch.Tensor, draws: PixelDraws) -> torch.Tensor:
         frame = torch.div(many, area, rounding_mode="floor")
         z = draws.normal_at("photons", frame, many - frame * area, area)
         some = pick(mean, many)
-        number[many] = torch.round(some + some.sqrt() * z + (z * z - 1) / 6).clamp_(min=0)
+        number[many] = torch.round(some + root_(some.clone()) * z + (z * z - 1) / 6).clamp_(min=0)
     return number.view(mean.shape)
 
 

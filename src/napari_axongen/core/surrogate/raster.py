@@ -19,6 +19,8 @@ import torch
 
 from napari_axongen.core.errors import InputError
 
+from .exact import root_
+
 NOTHING = 2**31 - 1
 """Key of a pixel that no line is near to."""
 LIGHT = 1 << 18
@@ -194,7 +196,7 @@ class Segments(Listed):
     def length(self) -> torch.Tensor:
         """px, float32 (n,)."""
         off = self.end - self.start
-        return (off * off).sum(1).sqrt()
+        return root_((off * off).sum(1))
 
 
 @dataclass
@@ -348,7 +350,7 @@ def _distance(canvas: Canvas, segments: Segments, half: int) -> tuple[torch.Tens
     place.clamp_(0, 1)
     away = row[:, None] - place * down
     off = column[None] - place.mul_(right)
-    return away.mul_(away).add_(off.mul_(off)).sqrt_(), index
+    return root_(away.mul_(away).add_(off.mul_(off))), index
 
 
 def add_lines(canvas: Canvas, lights: tuple[torch.Tensor, ...], segments: Segments) -> None:

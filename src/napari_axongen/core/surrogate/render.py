@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from .cells import EXTENT, LOBES
+from .exact import root_
 from .parameters import SurrogateParameters
 from .pixels import PixelDraws
 from .raster import (
@@ -66,10 +67,10 @@ def bouton_looks(spots: Spots, true_width: bool) -> tuple[torch.Tensor, ...]:
         sigma = spots.radius / math.sqrt(2 * math.log(2))
     else:
         fall = (_RIM / spots.brightness.clamp(min=1e-6)).clamp(max=_LEAST_FALL)
-        sigma = spots.radius / (-2 * fall.log()).sqrt()
+        sigma = spots.radius / root_(-2 * fall.log())
     psf = spots.psf * spots.psf
-    wide = (sigma * sigma + psf).sqrt()
-    long = ((sigma * spots.elongation) ** 2 + psf).sqrt()
+    wide = root_(sigma * sigma + psf)
+    long = root_((sigma * spots.elongation) ** 2 + psf)
     peak = spots.brightness * (sigma * sigma * spots.elongation) / (wide * long)
     reach = spots.radius * spots.elongation
     if true_width:
@@ -80,9 +81,9 @@ def bouton_looks(spots: Spots, true_width: bool) -> tuple[torch.Tensor, ...]:
 def cell_looks(bodies: Bodies) -> tuple[torch.Tensor, torch.Tensor]:
     """Sigma, and px that a cell shows in, each (n,)."""
     rim = (_RIM * bodies.brightness).clamp(min=1e-3)
-    sigma = bodies.radius / (-2 * rim.clamp(max=_LEAST_FALL).log()).sqrt()
+    sigma = bodies.radius / root_(-2 * rim.clamp(max=_LEAST_FALL).log())
     offsets = bodies.centres - bodies.centres[:, :1]
-    return sigma, (offsets * offsets).sum(-1).amax(1).sqrt() + EXTENT * bodies.radius + 1
+    return sigma, root_((offsets * offsets).sum(-1).amax(1)) + EXTENT * bodies.radius + 1
 
 
 class Renderer:
@@ -194,7 +195,7 @@ class Renderer:
             pixels = (2 * half + 1) ** 2
             number = torch.div(seen, pixels, rounding_mode="floor")
             place = pick(window_places(half, seen.device), seen - number * pixels)
-            distance, index = pick(distance, seen).sqrt_(), pick(window, seen)
+            distance, index = root_(pick(distance, seen)), pick(window, seen)
             bouton = pick(part, number)
             shown = pick(peak, bouton) * LIGHT
             self._merge(self.clean, index, gaussian(distance * distance) * shown)
@@ -224,7 +225,7 @@ class Renderer:
             place = pick(window_places(half, inside.device), inside - number * pixels)
             cell = pick(part, number)
             size, width = pick(radius, cell), pick(sigma, cell)
-            distance = squared.add_((size / 6).square_()).sqrt_()
+            distance = root_(squared.add_((size / 6).square_()))
             shown = pick(bodies.brightness, cell) * LIGHT
             ratio = distance / width
             self._merge(self.clean, index, gaussian(ratio * ratio) * shown)
