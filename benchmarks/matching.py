@@ -33,7 +33,8 @@ from napari_axongen.core.surrogate.truth import Surrogates
 
 PAGE = Path(__file__).parents[1] / "docs" / "matching.md"
 SHAPE = (512, 512)
-KNOWN = 14
+KNOWN, OTHERS = range(14), range(200, 224)
+"""Numbers of synthetic images: those of the bar, and some that nothing was tried on."""
 GROUPS = (("01", "02"), ("03", "04", "15", "16", "17", "18"), ("05",), ("06", "07"))
 GROUPS += (("10", "11", "12"), ("22",))
 TUNED_ON = {"03", "04", "15", "16", "17", "18", "10", "11", "12", "22"}
@@ -113,8 +114,40 @@ def _length(made: Surrogates, parameters: SurrogateParameters, visible: bool) ->
 
 def recovery() -> tuple[list[str], float]:
     """Lines about synthetic images, and the seconds of a match."""
-    errors, seconds = [], []
-    for index in range(KNOWN):
+    lines = [
+        "## Known parameters",
+        "",
+        f"{len(KNOWN)} synthetic images, each of parameters of its own around those of real fields "
+        "(`known` in the script), matched from the preset `two-photon`; and "
+        f"{len(OTHERS)} others, on which nothing was tried while the search was made. The width is "
+        "that of an axon in focus at half its height, the blur of the optics included. The density "
+        "is the length of the centrelines in the image, compared with what the parameters found "
+        "give on average: of axons whose peak in focus is above the noise of the background, and "
+        "of all, many of which nobody sees. The background is with the offset.",
+        "",
+        "The search begins with a guess whose factors are from 1,200 surrogates, half of them of "
+        "this very family (none of these): of images unlike it less is known.",
+        "",
+        f"| quantity | median error | 75 % below | bias (median) | bar: {BAR} % | of the others |",
+        "|---|---|---|---|---|---|",
+    ]
+    seconds: list[float] = []
+    errors, others = (100 * found_again(numbers, seconds) for numbers in (KNOWN, OTHERS))
+    for name, signed, more in zip(QUANTITIES, errors.T, others.T, strict=True):
+        middle, upper = np.percentile(np.abs(signed), (50, 75))
+        verdict = "met" if middle <= BAR else "**missed**"
+        lines.append(
+            f"| {name} | {middle:.1f} % | {upper:.1f} % | {np.median(signed):+.1f} % | {verdict} | "
+            f"{np.median(np.abs(more)):.1f} %, {np.percentile(np.abs(more), 75):.1f} %, "
+            f"{np.median(more):+.1f} % |"
+        )
+    return lines, float(np.median(seconds))
+
+
+def found_again(numbers: range, seconds: list[float]) -> np.ndarray:
+    """Relative errors (n, quantities) of what is found in synthetic images."""
+    errors = []
+    for index in numbers:
         truth = known(index)
         made = run(generate_steps(truth, 1, 1000 + index, device="cpu"))
         began = time.process_time()
@@ -125,27 +158,7 @@ def recovery() -> tuple[list[str], float]:
         found = quantities(result.parameters, expected)
         errors.append(found / quantities(truth, made) - 1)
         CONSOLE.print(index, np.round(100 * errors[-1]), f"{seconds[-1]:.0f} s")
-    size = 100 * np.abs(errors)
-    lines = [
-        "## Known parameters",
-        "",
-        f"{KNOWN} synthetic images, each of parameters of its own around those of real fields "
-        "(`known` in the script), matched from the preset `two-photon`. The width is that of an "
-        "axon in focus at half its height, the blur of the optics included. The density is the "
-        "length of the centrelines in the image, compared with what the parameters found give on "
-        "average: of axons whose peak in focus is above the noise of the background, and of all, "
-        "many of which nobody sees. The background is with the offset.",
-        "",
-        f"| quantity | median error | 75 % below | bias (median) | bar: {BAR} % |",
-        "|---|---|---|---|---|",
-    ]
-    for name, values, signed in zip(QUANTITIES, size.T, 100 * np.transpose(errors), strict=True):
-        verdict = "met" if np.median(values) <= BAR else "**missed**"
-        lines.append(
-            f"| {name} | {np.median(values):.1f} % | {np.percentile(values, 75):.1f} % | "
-            f"{np.median(signed):+.1f} % | {verdict} |"
-        )
-    return lines, float(np.median(seconds))
+    return np.array(errors)
 
 
 # ---------------------------------------------------------------- real fields

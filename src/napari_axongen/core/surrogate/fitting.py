@@ -117,7 +117,7 @@ def first_guess(base: SurrogateParameters, real: Vector) -> Vector:
     """Knobs from statistics, each from that which tells most of it.
 
     The factors are what surrogates of the preset two-photon ask for: not all axons are seen, and
-    some are out of focus.
+    some are out of focus. How many axons there are is a regression over 1,200 of them.
 
     Parameters
     ----------
