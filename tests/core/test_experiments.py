@@ -80,7 +80,7 @@ def axons(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_experiments_of_the_repository_are_experiments(repository: Path) -> None:
     files = sorted((repository / "experiments").glob("*.yaml"))
-    assert len(files) == 3
+    assert len(files) == 4
     for file in files:
         experiment = load_experiment(file)
         assert experiment.name == file.stem
