@@ -208,6 +208,15 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp:/127.0.0.1"])
 def test_no_scheduler_is_one_sentence(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    distributed = pytest.importorskip("distributed")
+    closed, close = list[object](), distributed.Client.close
+
+    def closing(self: Any, *args: Any, **options: Any) -> Any:
+        closed.append(None)
+        return close(self, *args, **options)
+
+    monkeypatch.setattr(distributed.Client, "close", closing)
     monkeypatch.setattr(module, "_PATIENCE", 0.2)
     with pytest.raises(InputError, match="No scheduler answers at"):
         Cluster(address)
+    assert closed  # at once: as garbage it may hang

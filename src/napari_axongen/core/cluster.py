@@ -117,9 +117,13 @@ class Cluster:
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors are ours to say
         self.address, self.where = address, where
         self._sender = _Sender(package_version(), str(user_folder().absolute()))
+        self._client: Any = object.__new__(Client)
         try:
-            self._client: Any = Client(address, timeout=_PATIENCE, set_as_default=False)
+            Client.__init__(self._client, address, timeout=_PATIENCE, set_as_default=False)
         except Exception as error:  # of many kinds, as the address may be anything
+            # Else it would be closed as garbage, for ever if another one is just starting.
+            with contextlib.suppress(Exception):
+                self._client.close()
             raise InputError(
                 f"No scheduler answers at '{address}'; start one with 'dask scheduler', and name "
                 "the address that it says."
