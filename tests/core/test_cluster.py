@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from napari_axongen.core import cluster as module
-from napari_axongen.core import tiling
+from napari_axongen.core import cluster_worker, tiling
 from napari_axongen.core.cluster import Cluster, Outcome, Task
 from napari_axongen.core.device import choose_device
 from napari_axongen.core.errors import InputError
@@ -44,7 +44,7 @@ class Here(Cluster):
 
     def __init__(self, **sender: str) -> None:
         self.where, self.done = "cpu", 0
-        self._sender = replace(module._Sender(package_version(), "models"), **sender)
+        self._sender = replace(cluster_worker.Sender(package_version(), "models"), **sender)
 
     def _done(
         self, task: Task, calls: Iterable[tuple[Any, ...]], staging: Path | None
@@ -53,7 +53,7 @@ class Here(Cluster):
         random.Random(4).shuffle(numbered)
         for index, call in numbered:
             for _ in range(1 if staging is None else 2):
-                tried = module._work(self._sender, staging, task, *call)
+                tried = cluster_worker.work(self._sender, staging, task, *call)
             self.done += 1
             yield Outcome(index, *tried)
 
@@ -194,10 +194,10 @@ def test_a_task_that_nobody_waits_for_stops_and_leaves_nothing(tmp_path: Path) -
 def test_a_worker_must_see_the_folder_and_have_the_version(tmp_path: Path) -> None:
     sender = Here()._sender
     with pytest.raises(InputError, match="does not see"):
-        module._work(sender, tmp_path / "gone" / "folder", write, "one")
+        cluster_worker.work(sender, tmp_path / "gone" / "folder", write, "one")
     sender = replace(sender, version="0.0")
     with pytest.raises(InputError, match=r"and this is 0\.0; install the same"):
-        module._work(sender, tmp_path, write, "one")
+        cluster_worker.work(sender, tmp_path, write, "one")
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

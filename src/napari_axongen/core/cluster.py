@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
-import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -21,26 +19,21 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from .cluster_worker import Sender, Task, as_it_is, staging_folder, tile_steps, work
 from .device import Device, choose_device
 from .errors import InputError
-from .events import Event, Notice, Progress, Steps, run
-from .files import APART, atomic_path, write_bytes
+from .events import Notice, Progress, Steps
+from .files import atomic_path
 from .models.card import package_version
 from .models.store import user_folder
 from .networks import TileExactNetwork
-from .tiling import Read, Span, Window, Write, predict, taps
-
-T = TypeVar("T")
-Task = Callable[..., Steps[Any]]
+from .tiling import Read, Span, Write, taps
 
 _PATIENCE = 10  # seconds, until a scheduler that does not answer is not there
-_OPEN = ".open"  # a file in it for as long as somebody waits for the results
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ class Cluster:
             ) from error
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors are ours to say
         self.address, self.where = address, where
-        self._sender = _Sender(package_version(), str(user_folder().absolute()))
+        self._sender = Sender(package_version(), str(user_folder().absolute()))
         self._client: Any = object.__new__(Client)
         try:
             Client.__init__(self._client, address, timeout=_PATIENCE, set_as_default=False)
@@ -193,7 +186,7 @@ class Cluster:
             The scheduler went away, or there is no room to write.
         """
         with (
-            contextlib.nullcontext() if out is None else _staging(out) as folder,
+            contextlib.nullcontext() if out is None else staging_folder(out) as folder,
             contextlib.closing(self._done(task, calls, folder)) as outcomes,
         ):
             yield outcomes
@@ -205,14 +198,14 @@ class Cluster:
         from distributed.comm.core import CommClosedError
 
         numbered, waiting = enumerate(calls), dict[Any, int]()
-        bound = self._submit("task", _as_it_is, task)
+        bound = self._submit("task", as_it_is, task)
         done = as_completed(loop=self._client.loop)
 
         def send() -> None:
             threads = self.threads
             room = threads + threads // 2 + 2 - len(waiting)
             for index, arguments in islice(numbered, max(0, room)):
-                future = self._submit("axongen", _work, self._sender, staging, bound, *arguments)
+                future = self._submit("axongen", work, self._sender, staging, bound, *arguments)
                 waiting[future] = index
                 done.add(future)
 
@@ -290,7 +283,7 @@ class Cluster:
             part = spans[0].core, spans[1].core
             return read(rows, columns), (rows.start, columns.start), part
 
-        task = partial(_tile_steps, network.cpu(), shape, self.where, options)
+        task = partial(tile_steps, network.cpu(), shape, self.where, options)
         with self.tasks(task, map(window_of, tiles)) as outcomes:
             for count, outcome in enumerate(outcomes):
                 row, column = tiles[outcome.index]
@@ -306,99 +299,3 @@ def in_order(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         while index in early:
             yield early.pop(index)
             index += 1
-
-
-# ---------------------------------------------------------------- on a worker
-
-
-@dataclass(frozen=True)
-class _Sender:
-    """Who asks: the version and the models that a worker must have, too."""
-
-    version: str
-    models: str
-
-
-def _as_it_is(value: T) -> T:
-    """Let the scheduler keep something that many tasks need."""
-    return value
-
-
-def _work(
-    sender: _Sender, staging: Path | None, task: Task, *arguments: Any
-) -> tuple[Any, list[Notice], Path | None]:
-    """Do one task; return its result, its notices and the folder that it wrote into."""
-    if (here := package_version()) != sender.version:
-        raise InputError(
-            f"A worker has napari-axongen {here}, and this is {sender.version}; install the same."
-        )
-    os.environ["AXONGEN_MODELS"] = sender.models
-    torch.set_num_threads(1)
-    notices: list[Notice] = []
-
-    def heed(event: Event) -> None:
-        if isinstance(event, Notice):
-            notices.append(event)
-        if staging is not None and not (staging / _OPEN).exists():
-            raise InputError("Nobody waits for it any more.")
-
-    if staging is None:
-        return run(task(*arguments), heed), notices, None
-    try:
-        folder = Path(tempfile.mkdtemp(dir=staging))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"A worker does not see {staging.parent}; all of them need the folders of this machine."
-        ) from error
-    try:
-        return run(task(folder, *arguments), heed), notices, folder
-    finally:
-        if not (staging / _OPEN).exists():  # so whoever waited has removed it all
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _tile_steps(
-    network: TileExactNetwork,
-    shape: tuple[int, int],
-    device: str,
-    options: dict[str, Any],
-    window: npt.NDArray[np.float32],
-    first: tuple[int, int],
-    part: Window,
-) -> Steps[npt.NDArray[np.float32]]:
-    """One tile of an image of which no more is there than its window."""
-    made: list[npt.NDArray[np.float32]] = []
-
-    def within(area: Window, start: Sequence[int]) -> tuple[Any, ...]:
-        return ..., *(slice(s.start - a, s.stop - a) for s, a in zip(area, start, strict=True))
-
-    def read(rows: slice, columns: slice) -> npt.NDArray[np.float32]:
-        inside: npt.NDArray[np.float32] = window[within((rows, columns), first)]
-        return inside
-
-    def write(rows: slice, columns: slice, values: npt.NDArray[np.float32]) -> None:
-        if not made:
-            size = (span.stop - span.start for span in part)
-            made.append(np.empty((len(values), *size), np.float32))
-        made[0][within((rows, columns), [span.start for span in part])] = values
-
-    yield from predict(
-        network, read, write, shape, device=choose_device(device), part=part, **options
-    )
-    return made[0]
-
-
-# ---------------------------------------------------------------- where it is written
-
-
-@contextlib.contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder in another for what tasks write; removed in the end, whatever is in it."""
-    folder = out.absolute() / f"{APART}{uuid.uuid4().hex}"
-    write_bytes(folder / _OPEN, b"")  # makes the folders, too, or says why it cannot
-    try:
-        yield folder
-    finally:
-        with contextlib.suppress(OSError):
-            (folder / _OPEN).unlink()
-        shutil.rmtree(folder, ignore_errors=True)
